@@ -1,0 +1,146 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Kind says what an operation does.
+type Kind uint8
+
+const (
+	// Accept takes a connection from the listening socket FD: Completion.N is its descriptor, non-blocking and
+	// close-on-exec, and the receiver's to close. With Multishot it goes on until an error or its cancel, whose final
+	// completion has N -1. EMFILE and the like end it: submit it again later. See accept(2).
+	Accept Kind = iota + 1
+	// Connect connects the socket FD to Addr. See connect(2).
+	Connect
+	// Recv receives from the socket FD. With Buf it completes with N > 0 bytes there. Without, the bytes are lent: Data
+	// has them until its Lease is released; while no buffer is free, it waits. With Multishot, which goes with lending
+	// only, it goes on until the end of the stream, an error or its cancel. The end is io.EOF. See recv(2).
+	Recv
+	// Send sends all of Buf, or all of Bufs in order, to the socket FD: N is short only beside an error. It never
+	// raises SIGPIPE. See send(2).
+	Send
+	// Read reads what is there, at least a byte, into Buf from any descriptor that poll(2) knows: pipes, terminals,
+	// timerfd, eventfd, inotify. The end is io.EOF. See read(2).
+	Read
+	// Write writes all of Buf to any descriptor that poll(2) knows. See write(2).
+	Write
+	// Poll waits until one of Events, poll(2)'s bits, is true of FD; N has those that are. POLLERR and POLLHUP are
+	// always among them.
+	Poll
+	// Close ends every other operation on FD with ErrClosed, waits for their final completions and then closes it; its
+	// own completion comes last. An operation submitted on FD from then until this completes gets ErrClosed. Every
+	// descriptor on which an operation was submitted is closed in this way and no other: close(2) alone would leave the
+	// backend with what it knows of the old descriptor. See close(2).
+	Close
+)
+
+var kindNames = [...]string{"invalid", "accept", "connect", "recv", "send", "read", "write", "poll", "close"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return kindNames[0]
+}
+
+// Op is one operation. FD is in non-blocking mode.
+type Op struct {
+	Kind      Kind
+	Multishot bool          // Accept, Recv: complete again and again
+	Events    int16         // Poll
+	FD        int           //
+	Deadline  time.Duration // on the backend's clock; the operation then ends with ErrDeadline. 0: none
+	Buf       []byte        // Recv, Read, Send, Write
+	Bufs      [][]byte      // Send: in place of Buf, to gather from. Neither the list nor what it lists may change
+	Addr      []byte        // Connect: a raw socket address
+	Sink      Sink          // comes back in each completion; may be nil
+}
+
+// Sink is where the completions of an operation belong. Backends carry it and never call it.
+type Sink interface {
+	// Complete takes a completion, which it must not keep a pointer to.
+	Complete(c *Completion)
+}
+
+// Token names a submitted operation: a slot and the slot's generation. The zero Token names none.
+type Token uint64
+
+// MakeToken makes a token; generations start at 1.
+func MakeToken(slot, generation uint32) Token { return Token(generation)<<32 | Token(slot) }
+
+// Slot is the index of the operation in its backend's table.
+func (t Token) Slot() uint32 { return uint32(t) }
+
+// Generation tells uses of one slot apart.
+func (t Token) Generation() uint32 { return uint32(t >> 32) }
+
+// Lease names a lent provided buffer. The zero Lease names none.
+type Lease uint32
+
+// Completion is a result of an operation. The final one is the one without More.
+type Completion struct {
+	Token Token
+	Sink  Sink   // the operation's
+	N     int    // bytes moved; for Accept the descriptor; for Poll the events
+	Err   error  // io.EOF, ErrDeadline, ErrCanceled, ErrClosed or a syscall.Errno
+	Data  []byte // Recv without Buf: what came, until Lease is released
+	Lease Lease
+	More  bool // others will follow
+}
+
+// Why an operation ended early (law 5). They are the standard library's, so that errors.Is finds what callers expect.
+var (
+	ErrDeadline = os.ErrDeadlineExceeded
+	ErrCanceled = context.Canceled
+	ErrClosed   = net.ErrClosed
+)
+
+// ErrTooManyOps ends an operation submitted while Config.MaxOps were in flight.
+var ErrTooManyOps = errors.New("backend: too many operations in flight (Config.MaxOps)")
+
+// Check tells what is wrong with op, for a backend to report; nil if nothing is.
+func (op *Op) Check() error {
+	switch {
+	case op.Kind < Accept || op.Kind > Close:
+		return opError(op, "unknown kind of operation")
+	case op.FD < 0:
+		return opError(op, "negative descriptor")
+	case op.Multishot && op.Kind != Accept && op.Kind != Recv:
+		return opError(op, "Multishot goes with Accept and Recv only")
+	case op.Multishot && op.Buf != nil:
+		return opError(op, "Multishot goes with lent buffers, so Buf must be nil")
+	case op.Kind == Recv && op.Buf != nil && len(op.Buf) == 0:
+		return opError(op, "Buf is empty; it must have room, or be nil to be lent a buffer")
+	case op.Kind == Read && len(op.Buf) == 0:
+		return opError(op, "Buf is empty; it must have room")
+	case op.Bufs != nil && op.Kind != Send:
+		return opError(op, "Bufs goes with Send only")
+	case op.Bufs != nil && op.Buf != nil:
+		return opError(op, "Buf and Bufs are both set; only one can be")
+	case op.Kind == Connect && len(op.Addr) == 0:
+		return opError(op, "Addr is empty; it must be a raw socket address")
+	}
+	return nil
+}
+
+func opError(op *Op, what string) error {
+	return &OpError{Kind: op.Kind, FD: op.FD, What: what}
+}
+
+// OpError says what is wrong with an operation as it was submitted.
+type OpError struct {
+	Kind Kind
+	FD   int
+	What string
+}
+
+func (e *OpError) Error() string {
+	return "backend: " + e.Kind.String() + " on descriptor " + strconv.Itoa(e.FD) + ": " + e.What
+}
