@@ -1,0 +1,60 @@
+// Package event is what a task can yield when it must wait: Accept, Read, Write, Connect, Sleep and their family, and
+// the [Event] interface, which is open for users to implement.
+//
+// A task yields an event with Task.Await and goes on when it is over:
+//
+//	read := &event.Read{FD: fd}
+//	err := t.Await(read)
+//
+// An event is one wait's at a time; yield it again once that is over, which clears its results. Events belong to the
+// loop of the task that yields them: nothing here may be used from other goroutines.
+package event
+
+import (
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+)
+
+// Event is something that a task waits for.
+//
+// Await calls Register once, then Resume for every completion of what Register and Resume submitted, until Resume
+// returns true or Ready is called. Then it cancels what is still in flight, and hands the completions of that to Resume,
+// too (what it returns counts no more), so that none of them is lost: when Await returns, nothing is in flight. Both are
+// called on the loop, and neither may wait.
+type Event interface {
+	// Register starts what the event waits for: it submits an operation, sets the timer, or calls Ready or Hold. An
+	// error ends the wait with it.
+	Register(r Reactor) error
+	// Resume takes a completion, the timer's included, and tells whether the wait is over and with which error. A lease
+	// in it is the event's to release, a descriptor its to close.
+	Resume(r Reactor, c *backend.Completion) (over bool, err error)
+}
+
+// Reactor is what an event sees of the loop while a task waits for it.
+type Reactor interface {
+	// Submit starts an operation, whose Sink is set for it. Its completions come to Resume.
+	Submit(op backend.Op) backend.Token
+	// Cancel asks for an early end of one of them.
+	Cancel(t backend.Token)
+	// Timer sets the event's one timer: at that time of Now's clock Resume gets a completion with the zero Token and
+	// ErrDeadline. Setting it again moves it.
+	Timer(at time.Duration)
+	// Now is the time on the backend's clock.
+	Now() time.Duration
+	// Release gives a lent buffer back.
+	Release(l backend.Lease)
+	// Ready ends the wait. It may come from within Register and Resume, and, where Hold was called, from any function
+	// that runs on the loop (as Loop.Post makes one do) until Await has returned.
+	Ready(err error)
+	// Hold says that Ready will come from elsewhere, though nothing is submitted and no timer set.
+	Hold()
+}
+
+// within turns a timeout, 0 for none, into a deadline.
+func within(r Reactor, timeout time.Duration) time.Duration {
+	if timeout == 0 {
+		return 0
+	}
+	return max(r.Now()+timeout, 1)
+}

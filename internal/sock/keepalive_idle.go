@@ -1,0 +1,7 @@
+//go:build linux || freebsd || netbsd || dragonfly || illumos || aix
+
+package sock
+
+import "golang.org/x/sys/unix"
+
+const keepIdle = unix.TCP_KEEPIDLE

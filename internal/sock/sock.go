@@ -1,0 +1,112 @@
+// Package sock makes sockets and turns their addresses from and to the kernel's form, without allocating where a server
+// does so for each connection.
+package sock
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// New makes a TCP socket for addr's family, non-blocking and close-on-exec.
+func New(addr netip.Addr) (int, error) {
+	fd, err := stream(family(addr))
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	return fd, nil
+}
+
+// SetInt sets an integer option.
+func SetInt(fd, level, option, value int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, value))
+}
+
+// KeepAlive has the kernel probe a connection that has been idle for that long; never, if it is negative.
+func KeepAlive(fd int, idle time.Duration) error {
+	if idle < 0 {
+		return SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
+	}
+	if err := SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil || keepIdle == 0 {
+		return err
+	}
+	seconds := max(1, int((idle+time.Second-1)/time.Second))
+	return SetInt(fd, unix.IPPROTO_TCP, keepIdle, seconds)
+}
+
+// Local is the address that the socket is bound to; the zero AddrPort if it cannot be told.
+func Local(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return parse(sa)
+}
+
+// Remote is the address of the peer; the zero AddrPort if there is none (any more).
+func Remote(fd int) netip.AddrPort { return remote(fd) }
+
+// Bind binds the socket to addr.
+func Bind(fd int, addr netip.AddrPort) error {
+	sa, err := sockaddr(addr)
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, sa))
+}
+
+func family(addr netip.Addr) int {
+	if addr.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+func sockaddr(addr netip.AddrPort) (unix.Sockaddr, error) {
+	if addr.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}, nil
+	}
+	zone, err := zoneIndex(addr.Addr().Zone())
+	return &unix.SockaddrInet6{Port: int(addr.Port()), ZoneId: zone, Addr: addr.Addr().As16()}, err
+}
+
+func parse(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(zoned(sa.Addr, sa.ZoneId), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// zoned makes an IPv6 address; one that stands for an IPv4 address becomes that.
+func zoned(addr [16]byte, zone uint32) netip.Addr {
+	a := netip.AddrFrom16(addr).Unmap()
+	if zone == 0 || a.Is4() {
+		return a
+	}
+	if i, err := net.InterfaceByIndex(int(zone)); err == nil {
+		return a.WithZone(i.Name)
+	}
+	return a.WithZone(strconv.FormatUint(uint64(zone), 10))
+}
+
+func zoneIndex(zone string) (uint32, error) {
+	if zone == "" {
+		return 0, nil
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index), nil
+	}
+	n, err := strconv.ParseUint(zone, 10, 32)
+	if err != nil {
+		return 0, errors.New("no network interface called " + strconv.Quote(zone))
+	}
+	return uint32(n), nil
+}
