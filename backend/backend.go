@@ -101,6 +101,6 @@ type Config struct {
 	// BufferCount bounds the provided buffers, a power of two up to 32768 (default 1024). A buffer takes memory from
 	// its first use on, and the one freed last is used first, so that only leases held for long make their number grow.
 	BufferCount int
-	// MaxOps bounds the operations in flight (default 1<<20). One more completes with ErrTooManyOps.
+	// MaxOps bounds the operations in flight (default 1<<20). One more completes with ErrTooManyOps, unless it is a Close.
 	MaxOps int
 }

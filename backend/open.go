@@ -123,14 +123,18 @@ func Open(name string, cfg Config) (Backend, Choice, error) {
 		}
 		c.Passed = append(c.Passed, Refusal{d.full(), err})
 	}
+	if len(Drivers()) == 0 {
+		return nil, c, errors.New("backend: none is registered; import github.com/eyewall/eyewall/backend/all for eyewall's own")
+	}
 	if !known {
 		return nil, c, fmt.Errorf("backend: unknown backend %q%s; known here: %s", name, from, strings.Join(names(), ", "))
 	}
-	errs := make([]error, len(c.Passed))
-	for i, p := range c.Passed {
-		errs[i] = fmt.Errorf("%s: %w", p.Name, p.Err)
+	format, args := "backend: cannot open %q%s", []any{name, from}
+	for _, p := range c.Passed {
+		format += "; %s: %w"
+		args = append(args, p.Name, p.Err)
 	}
-	return nil, c, fmt.Errorf("backend: cannot open %q%s: %w", name, from, errors.Join(errs...))
+	return nil, c, fmt.Errorf(format, args...)
 }
 
 // names lists what Open takes, Auto first.

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package all
+
+import _ "github.com/eyewall/eyewall/backend/selectpoll"

@@ -1,0 +1,2 @@
+// Package all registers the backends that this system has, for their effect on [backend.Open].
+package all

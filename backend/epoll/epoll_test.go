@@ -1,0 +1,11 @@
+//go:build linux
+
+package epoll
+
+import (
+	"testing"
+
+	"github.com/eyewall/eyewall/backend/backendtest"
+)
+
+func TestBackend(t *testing.T) { backendtest.Run(t, Open) }

@@ -1,0 +1,7 @@
+//go:build unix && !linux && !darwin && !solaris && !aix
+
+package readiness
+
+import "golang.org/x/sys/unix"
+
+const noSignal = unix.MSG_NOSIGNAL

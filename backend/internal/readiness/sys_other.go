@@ -1,0 +1,58 @@
+//go:build unix && !linux
+
+package readiness
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func recvFD(fd int32, p []byte) (int, syscall.Errno) {
+	n, err := unix.Read(int(fd), p) // recv(2) without flags, without the address that x/sys allocates
+	return n, errnoOf(err)
+}
+
+func sendFD(fd int32, p []byte) (int, syscall.Errno) {
+	n, err := unix.SendmsgN(int(fd), p, nil, nil, noSignal)
+	return n, errnoOf(err)
+}
+
+func connectFD(fd int32, addr []byte) syscall.Errno {
+	sa, err := sockaddr(addr)
+	if err == nil {
+		err = unix.Connect(int(fd), sa)
+	}
+	return errnoOf(err)
+}
+
+// isTCP is of use to a poller that reports changes, and here is none.
+func isTCP(int32) bool { return false }
+
+// gather sends several pieces in one call.
+type gather struct{ list [][]byte }
+
+const maxVec = 16 // the least IOV_MAX there is
+
+// send sends bufs but for the first bytes, which went before: how many went now, and is there more?
+func (g *gather) send(fd int32, bufs [][]byte, skip int) (n int, more bool, e syscall.Errno) {
+	total := 0
+	for _, p := range bufs {
+		if skip >= len(p) {
+			skip -= len(p)
+			continue
+		}
+		if len(g.list) == maxVec {
+			more = true
+			break
+		}
+		p = p[skip:]
+		skip = 0
+		total += len(p)
+		g.list = append(g.list, p)
+	}
+	n, err := unix.SendmsgBuffers(int(fd), g.list, nil, nil, noSignal)
+	clear(g.list) // the memory is the caller's
+	g.list = g.list[:0]
+	return n, more || n < total, errnoOf(err)
+}

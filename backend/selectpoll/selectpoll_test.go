@@ -1,0 +1,11 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package selectpoll
+
+import (
+	"testing"
+
+	"github.com/eyewall/eyewall/backend/backendtest"
+)
+
+func TestBackend(t *testing.T) { backendtest.Run(t, Open) }
