@@ -1,0 +1,122 @@
+//go:build linux
+
+package uring
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+	"golang.org/x/sys/unix"
+)
+
+// Close does not wait for ever for a request that does not end, and keeps what that refers to.
+func TestCloseGivesUp(t *testing.T) {
+	g := need(t, full)
+	was := drainLimit
+	drainLimit = 50 * time.Millisecond
+	defer func() { drainLimit = was }()
+	before := descriptors(t)
+	p := start(t, g, backend.Config{})
+	p.flying++ // a request that the kernel does not know never ends
+	began := time.Now()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < drainLimit || took > 20*drainLimit {
+		t.Errorf("Close took %v", took)
+	}
+	if n := descriptors(t); n > before {
+		t.Errorf("%d descriptors are left", n-before)
+	}
+	if p.pool.mem == nil || len(orphans.list) == 0 || orphans.list[len(orphans.list)-1] != p {
+		t.Error("memory was freed that a request may refer to")
+	}
+	p.pool.mem[0] = 1 // it is still there
+}
+
+// A connection ends for its peer in the turn that closes it, be receives and sends in flight or not.
+func TestCloseTakesOneTurn(t *testing.T) {
+	for _, g := range variants(t) {
+		t.Run(g.name, func(t *testing.T) {
+			p := start(t, g, backend.Config{})
+			const n = 100
+			var peers [n]int
+			var fds [n]int
+			dst := make([]backend.Completion, 10*n)
+			for i := range fds {
+				s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fds[i], peers[i] = s[0], s[1]
+				defer unix.Close(s[1])
+				p.Submit(&backend.Op{Kind: backend.Recv, FD: s[0], Multishot: true})
+				p.Submit(&backend.Op{Kind: backend.Send, FD: s[0], Buf: make([]byte, 10<<20)})
+			}
+			for len(poll(t, p, dst, p.Now()+10*time.Millisecond)) > 0 {
+			}
+			for _, fd := range fds {
+				p.Submit(&backend.Op{Kind: backend.Close, FD: fd})
+			}
+			turns := 0
+			for left := 3 * n; left > 0; turns++ {
+				left -= len(poll(t, p, dst, backend.Forever))
+			}
+			// The kernel carries out some twenty of what it deferred in a call.
+			if limit := 3*n/20 + 2; turns > limit {
+				t.Errorf("%d turns to close %d connections, want up to %d", turns, n, limit)
+			}
+			for _, peer := range peers {
+				for p := make([]byte, 1<<20); ; {
+					if k, err := unix.Read(peer, p); k == 0 {
+						break
+					} else if err != nil {
+						t.Fatalf("the peer has %v, want the end", err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Wake after Close writes to no descriptor, as its number may be another's by then.
+func TestWakeAfterClose(t *testing.T) {
+	for range 50 {
+		p := start(t, full, backend.Config{})
+		number := p.waker.fd
+		var wakers sync.WaitGroup
+		stop := make(chan struct{})
+		for range 3 {
+			wakers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						p.Wake()
+					}
+				}
+			})
+		}
+		for range 3 {
+			poll(t, p, make([]backend.Completion, 1), backend.Forever)
+		}
+		p.Close()
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.waker.state.Store(sleeping) // as a Wake would find it that began before
+		p.Wake()
+		time.Sleep(100 * time.Microsecond)
+		close(stop)
+		wakers.Wait()
+		var count [8]byte
+		if n, err := unix.Read(fd, count[:]); err != unix.EAGAIN {
+			t.Errorf("%d, %v: a Wake wrote to descriptor %d, which was %d", n, err, fd, number)
+		}
+		unix.Close(fd)
+	}
+}

@@ -1,0 +1,33 @@
+//go:build linux
+
+package uring
+
+// fifo is a queue that grows as it must and allocates nothing once it has.
+type fifo struct {
+	ring []uint64 // a power of two
+	head uint
+	n    uint
+}
+
+func (f *fifo) empty() bool { return f.n == 0 }
+
+func (f *fifo) first() uint64 { return f.ring[f.head&uint(len(f.ring)-1)] }
+
+func (f *fifo) pop() uint64 {
+	v := f.first()
+	f.head++
+	f.n--
+	return v
+}
+
+func (f *fifo) push(v uint64) {
+	if f.n == uint(len(f.ring)) {
+		grown := make([]uint64, max(64, 2*len(f.ring)))
+		for i := range f.n {
+			grown[i] = f.ring[(f.head+i)&uint(len(f.ring)-1)]
+		}
+		f.ring, f.head = grown, 0
+	}
+	f.ring[(f.head+f.n)&uint(len(f.ring)-1)] = v
+	f.n++
+}

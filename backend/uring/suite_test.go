@@ -1,0 +1,44 @@
+//go:build linux
+
+package uring
+
+import (
+	"testing"
+
+	"github.com/eyewall/eyewall/backend/backendtest"
+	"github.com/eyewall/eyewall/backend/uring/internal/ring"
+)
+
+func TestConformance(t *testing.T) {
+	for _, g := range variants(t) {
+		t.Run(g.name, func(t *testing.T) { backendtest.Run(t, g.open) })
+	}
+}
+
+// variants are the rungs that work here, and what they are on older kernels: the full one without packed buffers, the
+// basic one without what came after 5.15.
+func variants(t testing.TB) []*rung {
+	var list []*rung
+	for _, g := range []*rung{full, basic} {
+		can, err := g.probe()
+		if err != nil {
+			t.Logf("%s is denied here: %v", g.name, err)
+			continue
+		}
+		list = append(list, g)
+		old := abilities{flags: can.flags &^ ring.SetupNoSQArray}
+		if g == basic {
+			old.flags = common
+		}
+		list = append(list, &rung{name: g.name + "_old", multishot: g.multishot, probed: probeOnce{done: true, can: old}})
+	}
+	return list
+}
+
+// need skips a test where io_uring is denied.
+func need(t testing.TB, g *rung) *rung {
+	if _, err := g.probe(); err != nil {
+		t.Skipf("%s is denied here: %v", g.name, err)
+	}
+	return g
+}
