@@ -33,7 +33,8 @@ type Event interface {
 
 // Reactor is what an event sees of the loop while a task waits for it.
 type Reactor interface {
-	// Submit starts an operation, whose Sink is set for it. Its completions come to Resume.
+	// Submit starts an operation, whose Sink is set for it. Its completions come to Resume. Once the wait is over or
+	// canceled nothing but a Close is started: the Token is zero then, and no completion comes.
 	Submit(op backend.Op) backend.Token
 	// Cancel asks for an early end of one of them.
 	Cancel(t backend.Token)
@@ -56,5 +57,11 @@ func within(r Reactor, timeout time.Duration) time.Duration {
 	if timeout == 0 {
 		return 0
 	}
-	return max(r.Now()+timeout, 1)
+	return max(after(r, timeout), 1)
+}
+
+// after is the time in d from now; the end of time where it would be beyond that.
+func after(r Reactor, d time.Duration) time.Duration {
+	now := r.Now()
+	return now + min(d, backend.Forever-now)
 }

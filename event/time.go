@@ -17,7 +17,7 @@ func (e *Sleep) Register(r Reactor) error {
 		r.Ready(nil)
 		return nil
 	}
-	r.Timer(r.Now() + e.For)
+	r.Timer(after(r, e.For))
 	return nil
 }
 

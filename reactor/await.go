@@ -1,0 +1,259 @@
+package reactor
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/event"
+	"github.com/eyewall/eyewall/internal/timers"
+)
+
+// Await yields ev: it waits until ev is over and returns ev's error. When the task is canceled meanwhile, what ev waits for is canceled, and the error is ErrCanceled unless a real result came first. An event that
+// is nil, or that waits for nothing, is an error.
+func (t Task) Await(ev event.Event) error {
+	s, err := t.current()
+	if err != nil {
+		return err
+	}
+	if v := reflect.ValueOf(ev); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("reactor: Await was given a nil event (%T); it needs one to wait for", ev)
+	}
+	if err := s.refused(); err != nil {
+		return err
+	}
+	w := s.loop.newWaiter(s, ev)
+	defer w.leave()
+	if err := ev.Register(w); err != nil {
+		w.end(err)
+	}
+	for {
+		w.settle()
+		if w.over && w.flight == 0 && !s.queued {
+			if w.panicked != nil {
+				panic(w.panicked)
+			}
+			return w.err
+		}
+		s.park()
+		if s.canceled {
+			w.interrupt()
+		}
+	}
+}
+
+// current checks that the task is the one that runs, and so the one that can wait.
+func (t Task) current() (*task, error) {
+	switch {
+	case t.Done():
+		return nil, fmt.Errorf("reactor: a task that has ended cannot wait: %w", ErrNotTask)
+	case t.t.loop.running != t.t:
+		return nil, fmt.Errorf("reactor: a task was asked to wait by another one: %w", ErrNotTask)
+	}
+	return t.t, nil
+}
+
+// waiter is a task's wait for an event: the event's Reactor, and the sink of its operations.
+type waiter struct {
+	loop     *Loop
+	task     *task
+	event    event.Event
+	tokens   [4]backend.Token // of operations in flight; zero where there is none
+	more     []backend.Token  // those beyond
+	flight   int              // how many are in flight
+	over     bool             // err is what Await returns
+	cut      bool             // what was in flight has been canceled
+	held     bool             // Ready will come from elsewhere
+	err      error
+	panicked *PanicError // by Resume
+	timer    timers.Timer[expirer]
+	next     *waiter // in the loop's list of spare ones
+}
+
+func (l *Loop) newWaiter(t *task, ev event.Event) *waiter {
+	w := l.waiters
+	if w == nil {
+		w = &waiter{loop: l}
+	} else {
+		l.waiters, w.next = w.next, nil
+	}
+	w.task, w.event = t, ev
+	return w
+}
+
+// leave ends the wait. Where a panic or Goexit cut it short, completions may still come for it, and Ready may still
+// be called for one that was held: that one is not used again.
+func (w *waiter) leave() {
+	w.loop.timers.Stop(&w.timer)
+	if w.flight > 0 || w.held {
+		w.over, w.task = true, nil
+		w.cutShort()
+		return
+	}
+	*w = waiter{loop: w.loop, more: w.more[:0], timer: w.timer, next: w.loop.waiters}
+	w.loop.waiters = w
+}
+
+// settle looks whether the wait is over, or cannot ever be.
+func (w *waiter) settle() {
+	if !w.over && w.flight == 0 && !w.timer.Active() && !w.held {
+		w.end(fmt.Errorf("reactor: the event %T waits for nothing: neither an operation, nor the timer, nor Ready or Hold", w.event))
+	}
+	if w.over {
+		w.cutShort()
+	}
+}
+
+// interrupt is the task's cancellation.
+func (w *waiter) interrupt() {
+	if w.over {
+		return
+	}
+	if w.flight == 0 {
+		w.end(ErrCanceled)
+	} else {
+		w.cutShort()
+	}
+}
+
+func (w *waiter) end(err error) {
+	if !w.over {
+		w.over, w.err = true, err
+	}
+}
+
+// cutShort cancels what is in flight, once, and the timer.
+func (w *waiter) cutShort() {
+	w.loop.timers.Stop(&w.timer)
+	if w.flight == 0 || w.cut {
+		return
+	}
+	w.cut = true
+	for _, t := range w.tokens {
+		w.Cancel(t)
+	}
+	for _, t := range w.more {
+		w.Cancel(t)
+	}
+}
+
+// Complete implements backend.Sink.
+func (w *waiter) Complete(c *backend.Completion) {
+	if !c.More {
+		w.landed(c.Token)
+	}
+	w.resume(c)
+}
+
+func (w *waiter) expire(*Loop) {
+	c := backend.Completion{Err: ErrDeadline}
+	w.resume(&c)
+}
+
+func (w *waiter) resume(c *backend.Completion) {
+	over, err := w.ask(c)
+	if over {
+		w.end(err)
+	}
+	if w.task == nil {
+		return
+	}
+	if !w.over && w.cut && w.flight == 0 {
+		w.end(ErrCanceled) // a canceled event that would wait for more
+	}
+	w.settle()
+	if w.over && w.flight == 0 {
+		w.loop.wake(w.task)
+	}
+}
+
+// ask calls Resume. A panic there becomes one of the task that waits.
+func (w *waiter) ask(c *backend.Completion) (over bool, err error) {
+	returned := false
+	defer func() {
+		v := recover()
+		switch {
+		case returned:
+			return
+		case v != nil && w.task == nil:
+			w.loop.fail(newPanicError(v))
+		case v != nil:
+			over, w.panicked = true, newPanicError(v)
+		case w.task != nil: // Goexit, which ends the loop
+			w.end(ErrCanceled)
+			w.loop.wake(w.task)
+		}
+	}()
+	over, err = w.event.Resume(w, c)
+	returned = true
+	return over, err
+}
+
+// Submit implements event.Reactor.
+func (w *waiter) Submit(op backend.Op) backend.Token {
+	if (w.over || w.cut) && op.Kind != backend.Close { // too late to wait for; it could go on for ever
+		return 0
+	}
+	op.Sink = w
+	t := w.loop.submit(op)
+	w.flight++
+	for i := range w.tokens {
+		if w.tokens[i] == 0 {
+			w.tokens[i] = t
+			return t
+		}
+	}
+	w.more = append(w.more, t)
+	return t
+}
+
+// landed forgets an operation that is complete.
+func (w *waiter) landed(t backend.Token) {
+	w.flight--
+	for i := range w.tokens {
+		if w.tokens[i] == t {
+			w.tokens[i] = 0
+			return
+		}
+	}
+	for i := range w.more {
+		if w.more[i] == t {
+			last := len(w.more) - 1
+			w.more[i] = w.more[last]
+			w.more = w.more[:last]
+			return
+		}
+	}
+}
+
+// Cancel implements event.Reactor.
+func (w *waiter) Cancel(t backend.Token) {
+	if t != 0 {
+		w.loop.backend.Cancel(t)
+	}
+}
+
+// Timer implements event.Reactor.
+func (w *waiter) Timer(at time.Duration) {
+	w.loop.setTimer(&w.timer, w, at)
+}
+
+// Now implements event.Reactor.
+func (w *waiter) Now() time.Duration { return w.loop.backend.Now() }
+
+// Release implements event.Reactor.
+func (w *waiter) Release(l backend.Lease) { w.loop.backend.Release(l) }
+
+// Ready implements event.Reactor.
+func (w *waiter) Ready(err error) {
+	if w.task == nil {
+		return
+	}
+	w.end(err)
+	w.cutShort()
+	w.loop.wake(w.task)
+}
+
+// Hold implements event.Reactor.
+func (w *waiter) Hold() { w.held = true }

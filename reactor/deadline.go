@@ -1,0 +1,73 @@
+package reactor
+
+import (
+	"time"
+
+	"github.com/eyewall/eyewall/internal/timers"
+)
+
+// deadline is one direction's.
+type deadline struct {
+	waiters *waitList // to be woken by it
+	expired bool
+	timer   timers.Timer[expirer]
+}
+
+// SetDeadline sets both SetReadDeadline and SetWriteDeadline.
+func (h Conn) SetDeadline(t time.Time) error {
+	if err := h.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return h.SetWriteDeadline(t)
+}
+
+// SetReadDeadline ends reads that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
+// takes it away. It comes from whatever runs on the loop. See net.Conn.
+func (h Conn) SetReadDeadline(t time.Time) error {
+	return h.setDeadline(t, func(c *conn) (*deadline, *waitList) { return &c.more().read, &c.readers })
+}
+
+// SetWriteDeadline does the same for Write, Writev, Flush and CloseWrite. Bytes that were written before are still sent.
+func (h Conn) SetWriteDeadline(t time.Time) error {
+	return h.setDeadline(t, func(c *conn) (*deadline, *waitList) { return &c.more().write, &c.writers })
+}
+
+func (h Conn) setDeadline(at time.Time, which func(*conn) (*deadline, *waitList)) error {
+	c := h.c
+	if c == nil || c.generation != h.generation {
+		return opErrorClosed("set")
+	}
+	if c.rare == nil && at.IsZero() {
+		return nil
+	}
+	d, waiters := which(c)
+	d.waiters, d.expired = waiters, false
+	l := c.loop
+	l.timers.Stop(&d.timer)
+	if at.IsZero() {
+		return nil
+	}
+	if left := time.Until(at); left > 0 {
+		l.setTimer(&d.timer, d, l.after(left))
+	} else {
+		d.expire(l)
+	}
+	return nil
+}
+
+func (d *deadline) expire(l *Loop) {
+	d.expired = true
+	d.waiters.wake(l)
+}
+
+func (c *conn) readExpired() bool  { return c.rare != nil && c.rare.read.expired }
+func (c *conn) writeExpired() bool { return c.rare != nil && c.rare.write.expired }
+
+// clearDeadlines takes both away.
+func (c *conn) clearDeadlines() {
+	if r := c.rare; r != nil {
+		c.loop.timers.Stop(&r.read.timer)
+		c.loop.timers.Stop(&r.write.timer)
+		r.read, r.write = deadline{}, deadline{}
+	}
+}

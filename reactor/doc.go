@@ -1,0 +1,28 @@
+// Package reactor runs tasks, which are straight-line code, on event loops. Where a task has to wait it yields, and the
+// loop resumes it when what it waits for is there: there is no goroutine per connection, and no callback.
+//
+//	err := reactor.Serve(ctx, "tcp", ":8888", func(c reactor.Conn) error {
+//		for {
+//			data, err := c.Next() // lent until c is next read or closed
+//			if err != nil {
+//				return err // io.EOF: the peer is done
+//			}
+//			c.Write(data) // goes out when this task next waits
+//		}
+//	})
+//
+// [Serve] is a server in one call, a task for each connection; [Handle] takes a handler that is called when something
+// has come. Below them is the [Loop]: [New], [Loop.Go] and [Loop.Run], with [Listen] and [Dial] in tasks. A [Task] waits
+// for anything that package event describes by [Task.Await].
+//
+// # Which goroutine may call what
+//
+// A loop and all that belongs to it, its tasks, connections and listeners, is used by what runs on that loop: tasks,
+// handlers, and functions that were given to it with [Loop.Post]. These never run at the same time, so what only they
+// share needs no lock. From other goroutines, and from other loops, use Post. What any goroutine may call says so.
+//
+// # What a task must not do
+//
+// Block or compute for long, since its whole loop waits meanwhile; call runtime.LockOSThread; keep what [Conn.Next]
+// lends longer than it says.
+package reactor

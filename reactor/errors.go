@@ -1,0 +1,69 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+)
+
+// Why a wait ended early: the standard library's os.ErrDeadlineExceeded, context.Canceled and net.ErrClosed.
+var (
+	ErrDeadline = backend.ErrDeadline
+	ErrCanceled = backend.ErrCanceled
+	ErrClosed   = backend.ErrClosed
+)
+
+// What is wrong with a call.
+var (
+	ErrLoopEnded   = errors.New("reactor: the loop has ended; New makes another")
+	ErrLoopRunning = errors.New("reactor: the loop is running already")
+	ErrPostFull    = fmt.Errorf("reactor: %d posted functions are waiting already", maxPosts)
+	ErrNotTask     = errors.New("reactor: only a task can wait, and none is running here; start one with Go")
+)
+
+// errGoexit ends a task that called runtime.Goexit; it is nobody's error.
+var errGoexit = errors.New("reactor: the task called runtime.Goexit")
+
+// errLoopGoexit ends a loop whose own code was ended by it.
+var errLoopGoexit = errors.New("reactor: runtime.Goexit was called by what is no task, such as a posted function")
+
+// PanicError is a panic of a task, or of what else runs on a loop.
+type PanicError struct {
+	Value any    // what was given to panic
+	Stack []byte // of where that was
+}
+
+// Error is the value and the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("reactor: panic: %v\n\n%s", e.Value, e.Stack)
+}
+
+// Unwrap is the value, if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// newPanicError must be called by the deferred function that recovered, where the stack is still there.
+func newPanicError(v any) *PanicError {
+	if p, ok := v.(*PanicError); ok { // passed on from where it was
+		return p
+	}
+	return &PanicError{Value: v, Stack: debug.Stack()}
+}
+
+// AcceptError tells that a listener has paused: the system has no descriptor or memory for another connection. Clients
+// wait in the listen queue meanwhile.
+type AcceptError struct {
+	Err   error         // EMFILE, ENFILE, ENOBUFS or ENOMEM
+	Retry time.Duration // until it tries again
+}
+
+func (e *AcceptError) Error() string {
+	return fmt.Sprintf("reactor: accept: %v; trying again in %v", e.Err, e.Retry)
+}
+
+func (e *AcceptError) Unwrap() error { return e.Err }

@@ -1,0 +1,402 @@
+package reactor
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/event"
+	"github.com/eyewall/eyewall/internal/sock"
+)
+
+// rawListener makes a listening socket, for events.
+func rawListener(t *testing.T) (fd int, addr netip.AddrPort) {
+	t.Helper()
+	fd, addr, err := new(ListenConfig).listen("tcp", []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
+	must(t, "listen", err)
+	return fd, addr
+}
+
+// rawPair makes two connected sockets, for events.
+func rawPair(t *testing.T) (a, b int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(t, "socketpair", err)
+	for _, fd := range fds {
+		must(t, "set", unix.SetNonblock(fd, true))
+	}
+	return fds[0], fds[1]
+}
+
+// closeAll closes descriptors by events.
+func closeEach(t *testing.T, task Task, fds ...int) {
+	t.Helper()
+	for _, fd := range fds {
+		must(t, "Close", task.Await(&event.Close{FD: fd}))
+	}
+}
+
+func TestAcceptEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			fd, addr := rawListener(t)
+			accept := &event.Accept{FD: fd, Timeout: time.Millisecond, Conn: 99}
+			began := time.Now()
+			wantErr(t, "Await", task.Await(accept), backend.ErrDeadline)
+			if took := time.Since(began); took < time.Millisecond || accept.Conn != -1 {
+				t.Errorf("Await took %v and left descriptor %d", took, accept.Conn)
+			}
+			accept.Timeout = 0
+			for range 3 {
+				peer, err := net.Dial("tcp", addr.String())
+				must(t, "Dial", err)
+				must(t, "Await", task.Await(accept))
+				if got, want := sock.Remote(accept.Conn).String(), peer.LocalAddr().String(); got != want {
+					t.Errorf("accepted a connection of %v, want %v", got, want)
+				}
+				flags, err := unix.FcntlInt(uintptr(accept.Conn), unix.F_GETFL, 0)
+				if err != nil || flags&unix.O_NONBLOCK == 0 {
+					t.Errorf("the descriptor's flags are %x, %v; it must not block", flags, err)
+				}
+				flags, err = unix.FcntlInt(uintptr(accept.Conn), unix.F_GETFD, 0)
+				if err != nil || flags&unix.FD_CLOEXEC == 0 {
+					t.Errorf("the descriptor's flags are %x, %v; programs that are started must not inherit it", flags, err)
+				}
+				closeEach(t, task, accept.Conn)
+				peer.Close()
+			}
+			closeEach(t, task, fd)
+		})
+	})
+}
+
+func TestReadEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			a, b := rawPair(t)
+			read := &event.Read{FD: a, Timeout: time.Millisecond}
+			wantErr(t, "Await", task.Await(read), backend.ErrDeadline)
+			if read.Data != nil {
+				t.Error("there is data beside an error")
+			}
+			read.Timeout = 0
+			other := &event.Read{FD: a}
+			for _, text := range []string{"first", "second", "third"} {
+				unix.Write(b, []byte(text))
+				must(t, "Await", task.Await(read))
+				same(t, "Data", read.Data, []byte(text))
+				// It stays until Release, whatever is read meanwhile.
+				unix.Write(b, []byte("other"))
+				must(t, "Await", task.Await(other))
+				same(t, "Data of the first", read.Data, []byte(text))
+				same(t, "Data of the other", other.Data, []byte("other"))
+			}
+			if n := outstanding(task.Loop()); n != 2 {
+				t.Errorf("%d buffers are lent, want 2: Await gives back what the event has", n)
+			}
+			read.Release()
+			other.Release()
+			other.Release()
+			if n := outstanding(task.Loop()); n != 0 || read.Data != nil {
+				t.Errorf("after Release %d buffers are lent, and Data is %q", n, read.Data)
+			}
+			closeEach(t, task, b)
+			wantErr(t, "Await at the end of the stream", task.Await(read), io.EOF)
+			read.Release()
+			closeEach(t, task, a)
+		})
+	})
+}
+
+// outstanding is the number of lent buffers.
+func outstanding(l *Loop) (n int) {
+	s := spyOn(l)
+	s.counts(func() { n = len(s.lent) })
+	return n
+}
+
+func TestReadIntoEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			r, w := newPipe(t)
+			read := &event.ReadInto{FD: r, Buf: make([]byte, 4), Timeout: time.Millisecond, N: 99}
+			wantErr(t, "Await", task.Await(read), backend.ErrDeadline)
+			if read.N != 0 {
+				t.Errorf("N is %d beside an error", read.N)
+			}
+			read.Timeout = 0
+			task.Go(func(task Task) error {
+				must(t, "Sleep", task.Sleep(time.Millisecond))
+				must(t, "Await", task.Await(&event.Write{FD: w, Buf: []byte("abcdef")}))
+				return task.Await(&event.Close{FD: w})
+			})
+			var got []byte
+			for {
+				err := task.Await(read)
+				got = append(got, read.Buf[:read.N]...)
+				if err != nil {
+					wantErr(t, "the end of the stream", err, io.EOF)
+					break
+				}
+			}
+			same(t, "what was read", got, []byte("abcdef"))
+			if err := task.Await(&event.ReadInto{FD: r}); err == nil {
+				t.Error("reading into nothing is no error")
+			}
+			closeEach(t, task, r)
+		})
+	})
+}
+
+// Write ends when all is written, however slowly the other end takes it.
+func TestWriteEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			r, w := newPipe(t)
+			want := pattern(300_000)
+			var got []byte
+			reader := task.Go(func(task Task) error {
+				read := &event.ReadInto{FD: r, Buf: make([]byte, 10_000)}
+				for {
+					if err := task.Await(read); err != nil {
+						return err
+					}
+					got = append(got, read.Buf[:read.N]...)
+				}
+			})
+			write := &event.Write{FD: w, Buf: want}
+			must(t, "Await", task.Await(write))
+			if write.N != len(want) {
+				t.Errorf("N is %d, want %d", write.N, len(want))
+			}
+			closeEach(t, task, w)
+			when(t, task, "all is read", reader.Done)
+			same(t, "what was written", got, want)
+			closeEach(t, task, r)
+
+			// Nobody reads this one.
+			r, w = newPipe(t)
+			write = &event.Write{FD: w, Buf: want, Timeout: time.Millisecond}
+			wantErr(t, "Await", task.Await(write), backend.ErrDeadline)
+			if write.N <= 0 || write.N >= len(want) {
+				t.Errorf("N is %d; some of %d bytes fit into the pipe", write.N, len(want))
+			}
+			closeEach(t, task, r)
+			wantErr(t, "Await without a reader", task.Await(write), unix.EPIPE)
+			closeEach(t, task, w)
+		})
+	})
+}
+
+func TestWritevEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			a, b := rawPair(t)
+			want := pattern(600_000)
+			var bufs [][]byte
+			for rest, n := want, 0; len(rest) > 0; n = (n*7 + 1) % 3001 { // some are empty
+				n = min(n, len(rest))
+				bufs = append(bufs, rest[:n])
+				rest = rest[n:]
+			}
+			var got []byte
+			reader := task.Go(func(task Task) error {
+				read := &event.Read{FD: b}
+				defer read.Release()
+				for {
+					if err := task.Await(read); err != nil {
+						return err
+					}
+					got = append(got, read.Data...)
+				}
+			})
+			write := &event.Writev{FD: a, Bufs: bufs}
+			must(t, "Await", task.Await(write))
+			if write.N != len(want) {
+				t.Errorf("N is %d, want %d", write.N, len(want))
+			}
+			closeEach(t, task, a)
+			when(t, task, "all is read", reader.Done)
+			same(t, "what was written", got, want)
+			closeEach(t, task, b)
+
+			a, b = rawPair(t)
+			write = &event.Writev{FD: a, Bufs: bufs, Timeout: time.Millisecond}
+			for range 20 { // until no more fits
+				if err := task.Await(write); err != nil {
+					wantErr(t, "Await", err, backend.ErrDeadline)
+					break
+				}
+			}
+			if write.N >= len(want) {
+				t.Errorf("N is %d of %d bytes that nobody reads", write.N, len(want))
+			}
+			closeEach(t, task, a, b)
+		})
+	})
+}
+
+func TestConnectEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			listening, addr := rawListener(t)
+			raw, err := sock.Raw(nil, addr)
+			must(t, "Raw", err)
+			fd, err := sock.New(addr.Addr())
+			must(t, "New", err)
+			must(t, "Await", task.Await(&event.Connect{FD: fd, Addr: raw, Timeout: limit}))
+			if got := sock.Remote(fd); got != addr {
+				t.Errorf("connected to %v, want %v", got, addr)
+			}
+			closeEach(t, task, listening, fd)
+
+			fd, err = sock.New(addr.Addr())
+			must(t, "New", err)
+			wantErr(t, "Await", task.Await(&event.Connect{FD: fd, Addr: raw}), unix.ECONNREFUSED)
+			closeEach(t, task, fd)
+		})
+	})
+}
+
+func TestPollEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			r, w := newPipe(t)
+			readable := &event.Poll{FD: r, Events: unix.POLLIN, Timeout: time.Millisecond}
+			wantErr(t, "Await", task.Await(readable), backend.ErrDeadline)
+			if readable.Revents != 0 {
+				t.Errorf("Revents is %x beside an error", readable.Revents)
+			}
+			writable := &event.Poll{FD: w, Events: unix.POLLOUT}
+			must(t, "Await", task.Await(writable))
+			if writable.Revents != unix.POLLOUT {
+				t.Errorf("Revents is %x, want POLLOUT", writable.Revents)
+			}
+			readable.Timeout = 0
+			task.Go(func(task Task) error {
+				must(t, "Sleep", task.Sleep(time.Millisecond))
+				_, err := unix.Write(w, []byte("x"))
+				return err
+			})
+			for range 2 { // it reads nothing
+				must(t, "Await", task.Await(readable))
+				if readable.Revents != unix.POLLIN {
+					t.Errorf("Revents is %x, want POLLIN", readable.Revents)
+				}
+			}
+			closeEach(t, task, w)
+			must(t, "Await", task.Await(&event.Poll{FD: r, Events: unix.POLLHUP}))
+			closeEach(t, task, r)
+		})
+	})
+}
+
+// Close ends what waits for the descriptor first.
+func TestCloseEvent(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			r, w := newPipe(t)
+			ended := 0
+			for _, wait := range []event.Event{
+				&event.ReadInto{FD: r, Buf: make([]byte, 1)},
+				&event.ReadInto{FD: r, Buf: make([]byte, 1)},
+				&event.Poll{FD: r, Events: unix.POLLIN},
+			} {
+				task.Go(func(task Task) error {
+					wantErr(t, "Await", task.Await(wait), backend.ErrClosed)
+					ended++
+					return nil
+				})
+			}
+			must(t, "Sleep", task.Sleep(time.Millisecond))
+			closeEach(t, task, r)
+			when(t, task, "all have ended", func() bool { return ended == 3 })
+			if _, err := unix.FcntlInt(uintptr(r), unix.F_GETFD, 0); err != unix.EBADF {
+				t.Errorf("the descriptor is not closed: %v", err)
+			}
+			closeEach(t, task, w)
+		})
+	})
+}
+
+// A canceled event ends, and the descriptor works on.
+func TestEventsCanceled(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			a, b := rawPair(t)
+			r, w := newPipe(t)
+			fd, addr := rawListener(t)
+			full := make([]byte, 4<<20)
+			for _, wait := range []event.Event{
+				&event.Accept{FD: fd, Timeout: time.Hour},
+				&event.Read{FD: a},
+				&event.ReadInto{FD: r, Buf: make([]byte, 1)},
+				&event.Write{FD: w, Buf: full},
+				&event.Writev{FD: b, Bufs: [][]byte{full}, Timeout: time.Hour},
+				&event.Poll{FD: b, Events: unix.POLLIN},
+				&event.Sleep{For: time.Hour},
+			} {
+				waiting := task.Go(func(task Task) error {
+					wantErr(t, "Await", task.Await(wait), ErrCanceled)
+					return nil
+				})
+				must(t, "Sleep", task.Sleep(500*time.Microsecond))
+				waiting.Cancel()
+				when(t, task, "it has ended", waiting.Done)
+				if read, ok := wait.(*event.ReadInto); ok {
+					unix.Write(w, []byte("x"))
+					must(t, "Await", task.Await(read))
+				}
+			}
+			peer, err := net.Dial("tcp", addr.String())
+			must(t, "Dial", err)
+			accept := &event.Accept{FD: fd}
+			must(t, "Await", task.Await(accept))
+			peer.Close()
+			read := &event.Read{FD: a}
+			must(t, "Await", task.Await(read)) // what Writev managed to send
+			if len(read.Data) == 0 || !bytes.Equal(read.Data, full[:len(read.Data)]) {
+				t.Errorf("read %d bytes", len(read.Data))
+			}
+			read.Release()
+			closeEach(t, task, fd, accept.Conn, a, b, r, w)
+		})
+	})
+}
+
+// What is wrong with an operation is an error, like any other.
+func TestEventsOnBadDescriptors(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			f, err := os.CreateTemp(t.TempDir(), "")
+			must(t, "CreateTemp", err)
+			defer f.Close()
+			for what, c := range map[string]struct {
+				ev   event.Event
+				want error
+			}{
+				"Read of a pipe":     {nil, unix.ENOTSOCK},
+				"Accept, negative":   {&event.Accept{FD: -1}, nil},
+				"Read, negative":     {&event.Read{FD: -1}, nil},
+				"Connect to nothing": {&event.Connect{FD: 0}, nil},
+			} {
+				r, w := newPipe(t)
+				if c.ev == nil {
+					c.ev = &event.Read{FD: r}
+				}
+				err := task.Await(c.ev)
+				if err == nil || c.want != nil && err != c.want {
+					t.Errorf("%s: error %v, want %v", what, err, c.want)
+				}
+				closeEach(t, task, r, w)
+			}
+		})
+	})
+}

@@ -1,0 +1,116 @@
+package reactor
+
+// A handler is called on the coroutine that runs the loop, as a plain function: where it does not wait, that costs no
+// switch, and no stack stays with an idle connection. Where it does, it keeps that coroutine, and is a task like any
+// other from then on; the loop goes on on another one.
+
+// callQueue is the connections whose handler is to be called, the oldest first.
+type callQueue struct {
+	list []*conn
+	at   int // of list, what comes next
+}
+
+func (q *callQueue) n() int { return len(q.list) - q.at }
+
+func (q *callQueue) push(c *conn) { q.list = append(q.list, c) }
+
+func (q *callQueue) pop() *conn {
+	c := q.list[q.at]
+	q.list[q.at] = nil
+	if q.at++; q.at == len(q.list) {
+		q.list, q.at = q.list[:0], 0
+	}
+	return c
+}
+
+// due has c's handler called, if it has one that is not at work.
+func (c *conn) due() {
+	if c.lazy && !c.calling && !c.closing {
+		c.calling = true
+		c.loop.calls.push(c)
+	}
+}
+
+// callHandlers calls the handlers that are due now, on co; those that become due meanwhile come after the next Poll. It
+// returns early when co no longer carries the loop.
+func (l *Loop) callHandlers(co *coroutine) {
+	for n := l.calls.n(); n > 0; n-- {
+		c := l.calls.pop()
+		if !c.calling || c.closing { // closed meanwhile, and perhaps another one already
+			continue
+		}
+		t := co.call
+		if t == nil {
+			t = l.allocTask()
+			t.co, co.call = co, t
+		}
+		t.conn, t.canceled, t.refusals = c.handle(), l.stopping, 0
+		c.touched = false
+		l.running = t
+		l.stats.Calls++
+		err := t.call()
+		l.running = nil
+		l.handled(t, err)
+		if l.carrier != co {
+			return
+		}
+	}
+}
+
+// call calls the handler.
+func (t *task) call() (err error) {
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			err, returned = newPanicError(v), true
+		}
+		if !returned { // Goexit; see run
+			t.loop.running = nil
+			t.loop.handled(t, errGoexit)
+			t.done = true
+			t.loop.bury(t)
+		}
+	}()
+	err = t.conn.c.handler(t.conn)
+	returned = true
+	return err
+}
+
+// handled looks what comes next, once a handler has returned.
+func (l *Loop) handled(t *task, err error) {
+	h := t.conn
+	if t.enlisted || t.queued { // it has waited, and is a task that ends now, or was woken without having waited
+		t.done = true
+		t.co.call = nil
+	}
+	if t.enlisted {
+		l.delist(t)
+	}
+	t.generation++
+	if c := h.c; c.generation == h.generation {
+		c.calling = false
+		switch {
+		case err != nil || c.readErr() != nil && (c.in == nil || !c.touched): // or it would be called for ever
+			c.close()
+		default:
+			c.returnLent()
+			if c.readErr() != nil || c.in != nil && c.touched {
+				c.due()
+			}
+			if c.in == nil {
+				c.receive()
+			}
+		}
+	}
+	if err != nil {
+		l.ended(t, err)
+	}
+}
+
+// leaveLoop makes the call of a handler that has to wait a task like any other. The loop goes on on another coroutine.
+func (l *Loop) leaveLoop(t *task) {
+	l.carrier = nil
+	l.running = nil
+	l.stats.Waited++
+	l.enlist(t)
+}

@@ -1,0 +1,478 @@
+package reactor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/backend/backendtest"
+)
+
+// limit bounds every wait of a test: far above what a busy machine needs, and below what a person bears.
+const limit = 20 * time.Second
+
+// requireVar names the environment variable that lists backends, by commas, whose tests must not be skipped.
+const requireVar = "EYEWALL_REQUIRE"
+
+// own is the drivers under test; init adds one for each whose backends are spied on.
+var own = backend.Drivers()
+
+// spied is the prefix of the names of those.
+const spied = "spied-"
+
+func init() {
+	for _, d := range own {
+		open := d.Open
+		d.Name = spied + d.Name
+		d.Rank = 0
+		d.Open = func(cfg backend.Config) (backend.Backend, error) {
+			b, err := open(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return newSpy(b), nil
+		}
+		backend.Register(d)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if child := os.Getenv(childVar); child != "" {
+		os.Exit(runChild(child))
+	}
+	os.Exit(m.Run())
+}
+
+// eachBackend runs test over every backend that this system has; name is what New takes. The backend is a spied one.
+// Afterwards nothing may be left: no goroutine, no descriptor, no operation in flight, no lent buffer.
+func eachBackend(t *testing.T, test func(t *testing.T, name string)) {
+	t.Helper()
+	eachDriver(t, func(t *testing.T, name string) {
+		leavesNothing(t)
+		test(t, spied+name)
+	})
+}
+
+// eachDriver runs test over every backend that this system has, as it is. Only one that the system denies is skipped.
+func eachDriver(t *testing.T, test func(t *testing.T, name string)) {
+	t.Helper()
+	for _, d := range own {
+		name := fullName(d)
+		t.Run(name, func(t *testing.T) {
+			b, err := d.Open(backend.Config{})
+			if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
+				if required(d) {
+					t.Fatalf("%s is denied here, and %s asks for it: %v", name, requireVar, err)
+				}
+				t.Skipf("%s is denied here: %v", name, err)
+			}
+			if err != nil {
+				t.Fatalf("cannot open %s: %v", name, err)
+			}
+			b.Close()
+			test(t, name)
+		})
+	}
+}
+
+func fullName(d backend.Driver) string {
+	if d.Rung == "" {
+		return d.Name
+	}
+	return d.Name + ":" + d.Rung
+}
+
+// required tells whether requireVar names the driver, its whole name or the family.
+func required(d backend.Driver) bool {
+	family, _, _ := strings.Cut(d.Name, "/")
+	list := strings.Split(os.Getenv(requireVar), ",")
+	return slices.Contains(list, fullName(d)) || slices.Contains(list, d.Name) || slices.Contains(list, family)
+}
+
+// spy is a backend that is checked for its contract, counts what is asked of it, and breaks when told to.
+type spy struct {
+	backend.Backend
+
+	mu       sync.Mutex
+	bad      []string // what was wrong
+	flight   map[backend.Token]backend.Kind
+	lent     map[backend.Lease]int
+	asked    map[backend.Kind]int // operations submitted
+	sends    []int                // bytes of each Send
+	cancels  int
+	polls    int
+	wakes    int
+	closed   bool
+	startErr error // what Start is to return
+	pollErr  error // what Poll is to return from now on; what is in flight then is left there
+}
+
+var spies struct {
+	sync.Mutex
+	list []*spy // of the test that runs
+}
+
+func newSpy(b backend.Backend) *spy {
+	s := &spy{flight: map[backend.Token]backend.Kind{}, lent: map[backend.Lease]int{}, asked: map[backend.Kind]int{}}
+	s.Backend = backendtest.Checked(b, func(msg string) {
+		s.mu.Lock()
+		s.bad = append(s.bad, msg)
+		s.mu.Unlock()
+	})
+	spies.Lock()
+	spies.list = append(spies.list, s)
+	spies.Unlock()
+	return s
+}
+
+// spyOn finds a loop's spy.
+func spyOn(l *Loop) *spy { return l.backend.(*spy) }
+
+func (s *spy) Start() error {
+	if s.startErr != nil {
+		return s.startErr
+	}
+	return s.Backend.Start()
+}
+
+func (s *spy) Submit(op *backend.Op) backend.Token {
+	token := s.Backend.Submit(op)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight[token] = op.Kind
+	s.asked[op.Kind]++
+	if op.Kind == backend.Send {
+		n := len(op.Buf)
+		for _, b := range op.Bufs {
+			n += len(b)
+		}
+		s.sends = append(s.sends, n)
+	}
+	return token
+}
+
+func (s *spy) Cancel(token backend.Token) {
+	s.mu.Lock()
+	s.cancels++
+	s.mu.Unlock()
+	s.Backend.Cancel(token)
+}
+
+func (s *spy) Poll(dst []backend.Completion, until time.Duration) (int, error) {
+	s.mu.Lock()
+	s.polls++
+	err := s.pollErr
+	s.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.Backend.Poll(dst, until)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range dst[:n] {
+		if !dst[i].More {
+			delete(s.flight, dst[i].Token)
+		}
+		if dst[i].Lease != 0 {
+			s.lent[dst[i].Lease] = len(dst[i].Data)
+		}
+	}
+	return n, err
+}
+
+func (s *spy) Release(l backend.Lease) {
+	s.mu.Lock()
+	delete(s.lent, l)
+	s.mu.Unlock()
+	s.Backend.Release(l)
+}
+
+func (s *spy) Wake() {
+	s.mu.Lock()
+	s.wakes++
+	s.mu.Unlock()
+	s.Backend.Wake()
+}
+
+func (s *spy) Close() error {
+	s.mu.Lock()
+	if s.pollErr == nil && !s.closed {
+		for _, kind := range s.flight {
+			s.bad = append(s.bad, fmt.Sprintf("%v is in flight at the end", kind))
+		}
+		for _, n := range s.lent {
+			s.bad = append(s.bad, fmt.Sprintf("a buffer with %d bytes is lent at the end", n))
+		}
+	}
+	s.closed = true
+	s.mu.Unlock()
+	return s.Backend.Close()
+}
+
+// counts calls look while nothing changes.
+func (s *spy) counts(look func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	look()
+}
+
+// counted is the number of operations of a kind that were submitted.
+func (s *spy) counted(k backend.Kind) (n int) {
+	s.counts(func() { n = s.asked[k] })
+	return n
+}
+
+// leavesNothing fails a test, when it is over, that leaves something behind or breaks a backend's contract.
+func leavesNothing(t *testing.T) {
+	t.Helper()
+	warm()
+	spies.Lock()
+	spies.list = nil
+	spies.Unlock()
+	fds, goroutines := descriptors(), runtime.NumGoroutine()
+	t.Cleanup(func() {
+		spies.Lock()
+		list := spies.list
+		spies.list = nil
+		spies.Unlock()
+		for _, s := range list {
+			s.counts(func() {
+				for _, msg := range s.bad[:min(len(s.bad), 10)] {
+					t.Error(msg)
+				}
+				if !s.closed {
+					t.Error("a backend is left open")
+				}
+			})
+		}
+		if t.Failed() {
+			return
+		}
+		var now map[string]string
+		if !eventually(func() bool { now = descriptors(); return len(fresher(now, fds)) == 0 }) {
+			t.Errorf("descriptors are left: %v", fresher(now, fds))
+		}
+		if !eventually(func() bool { return runtime.NumGoroutine() <= goroutines }) {
+			t.Errorf("there were %d goroutines, and are %d:\n%s", goroutines, runtime.NumGoroutine(), stacks())
+		}
+	})
+}
+
+// fresher is what now has and before had not.
+func fresher(now, before map[string]string) map[string]string {
+	now = maps.Clone(now)
+	maps.DeleteFunc(now, func(fd, what string) bool { return before[fd] == what })
+	return now
+}
+
+// warm has the runtime open what it keeps: descriptors for its network poller.
+var warm = sync.OnceFunc(func() {
+	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		ln.Close()
+	}
+	time.Sleep(time.Nanosecond)
+})
+
+// eventually waits until ok, for as long as a second or two.
+func eventually(ok func() bool) bool {
+	for pause := 100 * time.Microsecond; pause < time.Second; pause += pause / 2 {
+		if ok() {
+			return true
+		}
+		time.Sleep(pause)
+	}
+	return ok()
+}
+
+// stacks is those of the first goroutines.
+func stacks() []byte {
+	buf := make([]byte, 8<<10)
+	return buf[:runtime.Stack(buf, true)]
+}
+
+// newLoop makes a loop for a test.
+func testLoop(t testing.TB, name string, opts ...Option) *Loop {
+	t.Helper()
+	l, err := New(append([]Option{WithBackend(name)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var errFailed = errors.New("the test has failed")
+
+// runLoop runs a loop whose first task is body, which may call t.Fatal, and returns what Run does.
+func runLoop(t testing.TB, l *Loop, body func(Task) error) error {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	err := l.Go(func(task Task) error {
+		over := false
+		defer func() {
+			if !over && t.Failed() { // others would wait for this task
+				cancel(errFailed)
+			}
+		}()
+		err := body(task)
+		over = true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runUntil(t, l, ctx)
+}
+
+// runUntil runs a loop until ctx ends, which is soon.
+func runUntil(t testing.TB, l *Loop, ctx context.Context) error {
+	t.Helper()
+	watchdog := time.AfterFunc(limit, func() {
+		debug.SetTraceback("all")
+		panic(t.Name() + " hangs: Run has not returned")
+	})
+	defer watchdog.Stop()
+	return l.Run(ctx)
+}
+
+// run runs body as the first task of a new loop, until no task is left.
+func run(t testing.TB, name string, body func(Task), opts ...Option) {
+	t.Helper()
+	l := testLoop(t, name, opts...)
+	if err := runLoop(t, l, func(task Task) error { body(task); return nil }); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// pair connects two connections of one loop.
+func pair(t testing.TB, task Task) (Conn, Conn) {
+	t.Helper()
+	return pairOf(t, task, ListenConfig{}, "127.0.0.1:0")
+}
+
+func pairOf(t testing.TB, task Task, cfg ListenConfig, address string) (dialed, accepted Conn) {
+	t.Helper()
+	ln, err := cfg.Listen(task, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	a, err := Dial(task, "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ln.AcceptConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+// peered connects a connection of the loop with one of package net, which ends with the test.
+func peered(t testing.TB, task Task, cfg ListenConfig, address string) (Conn, *net.TCPConn) {
+	t.Helper()
+	ln, err := cfg.Listen(task, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String()) // the system completes it without us
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	peer.SetDeadline(time.Now().Add(limit))
+	c, err := ln.AcceptConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, peer.(*net.TCPConn)
+}
+
+// off runs work, which may block, on a goroutine of its own, while the task waits for it.
+func off(t testing.TB, task Task, work func()) {
+	t.Helper()
+	if err := task.Await(&offloaded{loop: task.Loop(), work: work}); err != nil {
+		t.Errorf("Await: %v", err)
+	}
+}
+
+// when waits until ok, looking once a turn.
+func when(t testing.TB, task Task, what string, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); !ok(); {
+		if time.Since(began) > limit/2 {
+			t.Fatalf("it never came about that %s", what)
+		}
+		if err := task.Sleep(50 * time.Microsecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantErr fails a test whose error is another.
+func wantErr(t testing.TB, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+// must fails a test that had an error.
+func must(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// pattern is n bytes that tell where in a stream they stand.
+func pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return p
+}
+
+// same fails a test whose bytes are others, and says where.
+func same(t testing.TB, what string, got, want []byte) {
+	t.Helper()
+	if bytes.Equal(got, want) {
+		return
+	}
+	n := 0
+	for n < min(len(got), len(want)) && got[n] == want[n] {
+		n++
+	}
+	t.Errorf("%s: %d bytes, want %d; they differ from byte %d on", what, len(got), len(want), n)
+}
+
+// newPipe makes a pipe without blocking. Its ends are the caller's to close.
+func newPipe(t testing.TB) (r, w int) {
+	t.Helper()
+	var fds [2]int
+	must(t, "pipe", unix.Pipe(fds[:]))
+	for _, fd := range fds {
+		must(t, "set", unix.SetNonblock(fd, true))
+	}
+	return fds[0], fds[1]
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

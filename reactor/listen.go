@@ -1,0 +1,142 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/internal/sock"
+)
+
+// ListenConfig is how a listener and the connections that it accepts are set up: once, on the listening socket, for
+// accepted sockets inherit its options. The zero ListenConfig is right for most servers.
+type ListenConfig struct {
+	Backlog    int           // connections that may wait to be accepted (default 4096); the system may allow fewer
+	ReusePort  bool          // several listeners on one address share its connections (SO_REUSEPORT)
+	Delay      bool          // small segments wait for one another (TCP_NODELAY off)
+	KeepAlive  time.Duration // idle time before a probe (default 15 s); negative for none
+	ReadBuffer int           // bytes of the kernel's receive buffer (SO_RCVBUF; default the system's)
+	SendBuffer int           // bytes of the kernel's send buffer (SO_SNDBUF; default the system's)
+
+	// share is ReusePort for the first of several listeners: it is set after binding, so that an address which others
+	// share already counts as in use.
+	share bool
+}
+
+const (
+	defaultBacklog   = 4096
+	defaultKeepAlive = 15 * time.Second
+)
+
+// Listen listens on a TCP address for the task's loop. See ListenConfig.Listen.
+func Listen(t Task, network, address string) (*Listener, error) {
+	return new(ListenConfig).Listen(t, network, address)
+}
+
+// Listen listens on a TCP address for the task's loop. network is "tcp", "tcp4" or "tcp6"; address is as in net.Listen: an empty host means all addresses, of both
+// families with "tcp", and port 0 a free one, which Addr tells. Errors are *net.OpError.
+func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, error) {
+	s, err := t.current()
+	if err == nil {
+		err = s.refused()
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	addrs, err := t.resolve(network, address)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	fd, addr, err := cfg.listen(network, addrs)
+	if err != nil {
+		return nil, err
+	}
+	return s.loop.newListener(fd, addr), nil
+}
+
+// listen makes the socket, on the first address for whose family the system is set up.
+func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (fd int, addr netip.AddrPort, err error) {
+	for _, addr = range addrs {
+		fd, err = cfg.listenOn(network, addr)
+		if !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			break
+		}
+	}
+	if err != nil {
+		return -1, addr, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(addr), Err: err}
+	}
+	return fd, sock.Local(fd), nil
+}
+
+func (cfg *ListenConfig) listenOn(network string, addr netip.AddrPort) (int, error) {
+	fd, err := sock.New(addr.Addr())
+	if err != nil {
+		return -1, err
+	}
+	if err := cfg.setUp(fd, network, addr); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) error {
+	for _, o := range []struct {
+		level, option, value int
+		wanted               bool
+	}{
+		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, true}, // or a restart would wait for old connections' TIME-WAIT
+		{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, cfg.ReusePort},
+		{unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReadBuffer, cfg.ReadBuffer > 0},
+		{unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer, cfg.SendBuffer > 0},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, !cfg.Delay},
+		{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, boolInt(network == "tcp6"), addr.Addr().Is6()},
+	} {
+		if !o.wanted {
+			continue
+		}
+		if err := sock.SetInt(fd, o.level, o.option, o.value); err != nil {
+			return err
+		}
+	}
+	if err := sock.KeepAlive(fd, orDefault(cfg.KeepAlive, defaultKeepAlive)); err != nil {
+		return err
+	}
+	if err := sock.Bind(fd, addr); err != nil {
+		return err
+	}
+	if cfg.share {
+		if err := sock.SetInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return err
+		}
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, orDefault(cfg.Backlog, defaultBacklog)))
+}
+
+func orDefault[T int | time.Duration](value, def T) T {
+	if value == 0 {
+		return def
+	}
+	return value
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// checkNetwork says which networks there are.
+func checkNetwork(network string) error {
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+		return nil
+	}
+	return fmt.Errorf("%w; it must be tcp, tcp4 or tcp6", net.UnknownNetworkError(network))
+}

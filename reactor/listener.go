@@ -1,0 +1,244 @@
+package reactor
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/sock"
+	"github.com/eyewall/eyewall/internal/timers"
+)
+
+const (
+	// maxPending bounds the connections that are accepted and that no Accept has taken. Beyond that, accepting stops and
+	// the rest wait in the system's listen queue.
+	maxPending = 128
+
+	minRetry = 5 * time.Millisecond // after the first accept for which the system has no descriptor or memory
+	maxRetry = time.Second          // after many in a row
+)
+
+// Listener accepts TCP connections for a loop; Listen makes one. It implements net.Listener. Its methods, but Addr, are
+// for tasks of its loop.
+type Listener struct {
+	loop *Loop
+	fd   int
+	addr netip.AddrPort
+
+	accepting bool // the multishot accept is in flight
+	pausing   bool // and has been canceled, since too many are pending
+	closed    bool
+	token     backend.Token
+	pending   []int // accepted descriptors, the oldest first
+	waiters   waitList
+	err       error // why it accepts no more
+	delay     time.Duration
+	retry     timers.Timer[expirer]
+
+	handle func(Conn) error // Serve's or Handle's, for each connection; else nil
+	lazy   bool             // it is Handle's
+}
+
+func (l *Loop) newListener(fd int, addr netip.AddrPort) *Listener {
+	ln := &Listener{loop: l, fd: fd, addr: addr}
+	l.listeners = append(l.listeners, ln)
+	l.open++
+	return ln
+}
+
+// Addr is the address that it listens on. Any goroutine may call it.
+func (ln *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(ln.addr) }
+
+// FD is the listening descriptor. It stays the listener's.
+func (ln *Listener) FD() int { return ln.fd }
+
+// Accept is AcceptConn, for net.Listener. The net.Conn is a Conn.
+func (ln *Listener) Accept() (net.Conn, error) {
+	c, err := ln.AcceptConn()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptConn waits for a connection. Where the system has no descriptor or memory for one it goes on waiting, and tells
+// WithErrors. Once the listener is closed the error wraps ErrClosed.
+func (ln *Listener) AcceptConn() (Conn, error) {
+	t := ln.loop.running
+	if t == nil {
+		return Conn{}, ln.wrap(ErrNotTask)
+	}
+	for {
+		switch {
+		case ln.closed && !t.canceled: // of a loop that ends, both are true
+			return Conn{}, ln.wrap(ErrClosed)
+		case len(ln.pending) > 0:
+			fd := ln.pending[0]
+			ln.pending = ln.pending[:copy(ln.pending, ln.pending[1:])]
+			return ln.loop.newConn(fd, sock.Remote(fd)).handle(), nil
+		case ln.err != nil:
+			return Conn{}, ln.wrap(ln.err)
+		}
+		if err := t.refused(); err != nil {
+			return Conn{}, ln.wrap(err)
+		}
+		ln.accept()
+		ln.waiters.wait(t)
+	}
+}
+
+// Close stops listening. Connections that no Accept has taken are closed, and whoever waits for one gets ErrClosed.
+// Those that were taken stay. It does not wait.
+func (ln *Listener) Close() error {
+	if ln.closed {
+		return ln.wrap(ErrClosed)
+	}
+	ln.close()
+	return nil
+}
+
+func (ln *Listener) close() {
+	if ln.closed {
+		return
+	}
+	ln.closed = true
+	l := ln.loop
+	l.timers.Stop(&ln.retry)
+	for _, fd := range ln.pending {
+		l.discard(fd)
+	}
+	ln.pending = nil
+	ln.waiters.release(l)
+	l.submit(backend.Op{Kind: backend.Close, FD: ln.fd, Sink: (*listenerCloser)(ln)})
+}
+
+// accept sees to it that an accept is in flight, or will be.
+func (ln *Listener) accept() {
+	if ln.accepting || ln.closed || ln.err != nil || ln.retry.Active() {
+		return
+	}
+	ln.accepting = true
+	ln.token = ln.loop.submit(backend.Op{Kind: backend.Accept, Multishot: true, FD: ln.fd, Sink: (*acceptor)(ln)})
+}
+
+// acceptor is a listener as the sink of its accept.
+type acceptor Listener
+
+// Complete implements backend.Sink.
+func (a *acceptor) Complete(done *backend.Completion) {
+	ln := (*Listener)(a)
+	l := ln.loop
+	if !done.More {
+		ln.accepting = false
+	}
+	if done.N >= 0 {
+		ln.delay = 0
+		ln.take(done.N)
+	}
+	if !done.More {
+		ln.ended(done.Err)
+	}
+	if ln.handle == nil || ln.err != nil {
+		ln.waiters.wake(l)
+	}
+}
+
+// take is given an accepted descriptor.
+func (ln *Listener) take(fd int) {
+	l := ln.loop
+	l.stats.Accepted++
+	switch {
+	case ln.closed || l.stopping:
+		l.discard(fd)
+	case ln.handle != nil:
+		c := l.newConn(fd, sock.Remote(fd))
+		c.handler, c.lazy = ln.handle, ln.lazy
+		c.receive()
+		if !ln.lazy {
+			l.spawnHandler(c)
+		}
+	default:
+		ln.pending = append(ln.pending, fd)
+		if len(ln.pending) >= maxPending && ln.accepting && !ln.pausing {
+			ln.pausing = true
+			l.backend.Cancel(ln.token)
+		}
+	}
+}
+
+// ended is told why the accept is no longer in flight.
+func (ln *Listener) ended(err error) {
+	paused := ln.pausing
+	ln.pausing = false
+	switch {
+	case ln.closed || paused && errors.Is(err, ErrCanceled):
+	case err == nil:
+		ln.again()
+	case outOfResources(err):
+		ln.pause(err)
+	default:
+		ln.err = err
+	}
+}
+
+// again goes on accepting where someone wants it.
+func (ln *Listener) again() {
+	if ln.handle != nil || ln.waiters.head != nil {
+		ln.accept()
+	}
+}
+
+// pause waits before it tries again, longer each time: trying at once would spin, for the connection stays in the queue.
+func (ln *Listener) pause(err error) {
+	l := ln.loop
+	ln.delay = min(max(2*ln.delay, minRetry), maxRetry)
+	l.setTimer(&ln.retry, ln, l.backend.Now()+ln.delay)
+	e := &AcceptError{Err: err, Retry: ln.delay}
+	if l.opt.errors != nil {
+		l.opt.errors(e)
+	} else {
+		slog.Warn(e.Error(), "addr", ln.addr)
+	}
+}
+
+func (ln *Listener) expire(*Loop) { ln.again() }
+
+func outOfResources(err error) bool {
+	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// listenerCloser is a listener as the sink of its Close.
+type listenerCloser Listener
+
+// Complete implements backend.Sink.
+func (e *listenerCloser) Complete(*backend.Completion) {
+	ln := (*Listener)(e)
+	l := ln.loop
+	l.open--
+	for i := range l.listeners {
+		if l.listeners[i] == ln {
+			l.listeners = append(l.listeners[:i], l.listeners[i+1:]...)
+			break
+		}
+	}
+}
+
+func (ln *Listener) wrap(err error) error {
+	if errno, ok := err.(unix.Errno); ok {
+		err = os.NewSyscallError("accept", errno)
+	}
+	return &net.OpError{Op: "accept", Net: "tcp", Addr: ln.Addr(), Err: err}
+}
+
+var _ net.Listener = (*Listener)(nil)

@@ -1,0 +1,165 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/backend"
+	_ "github.com/eyewall/eyewall/backend/all" // so that New finds eyewall's own
+	"github.com/eyewall/eyewall/event"
+	"github.com/eyewall/eyewall/internal/timers"
+)
+
+// Loop runs tasks on one thread, and waits for their events through one backend. New makes one, Run runs it, once.
+//
+// Go, Post, Backend and Close may be called from any goroutine; everything else that belongs to a loop (its tasks,
+// connections, listeners) is for what runs on it.
+type Loop struct {
+	backend  backend.Backend
+	choice   backend.Choice
+	caps     backend.Caps
+	opt      options
+	finished chan struct{} // closed when Run ends
+	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
+	posts    posts
+	quit     atomic.Pointer[error] // set when Run's context has ended: why
+
+	// What follows is the loop goroutine's.
+
+	completions []backend.Completion // of the last Poll
+	taken       int                  // of those, how many have been given to their sinks
+	polled      int                  // and how many there are
+	scratch     backend.Op           // what is submitted, so that it need not be allocated
+	sleep       event.Sleep          // Task.Sleep's, likewise
+
+	ready   readyQueue
+	timers  timers.Heap[expirer]
+	passed  time.Duration // when timers were last expired
+	tasks   *task         // all that have not ended
+	live    int           // how many they are
+	spare   *task         // ended ones, to be used again
+	pool    pool
+	dead    []*coroutine // that called Goexit
+	waiters *waiter      // to be used again
+
+	conns      *conn    // all that are not closed yet
+	spareConns *conn    // closed ones, to be used again
+	dirty      []*conn  // those with output that has not been submitted
+	unread     []unread // those that hold lent buffers which nobody has read yet
+	listeners  []*Listener
+	open       int // connections and listeners whose descriptor is not closed yet
+	buffers    buffers
+	spareOut   *output // to be used again
+	spareRare  *rare   // likewise
+
+	spareChunks *chunk // to be used again
+
+	running  *task      // the one that runs now; nil while none does
+	carrier  *coroutine // on which the loop's own code runs; nil while it is between two
+	calls    callQueue  // connections whose handler is to be called
+	stopping bool       // tasks are being canceled, for Run to end
+	closing  bool       // no task is left, and what tasks left open is being closed
+	over     bool       // nothing is left at all
+	broken   bool       // the backend is, and gives no completions
+	abandon  bool       // tasks that still wait are to end at once
+	err      error      // what Run returns
+	stats    Stats      // but for what Stats adds
+}
+
+// expirer is what a timer of the loop calls when its time has come, on the loop, between tasks.
+type expirer interface{ expire(l *Loop) }
+
+const (
+	fresh int32 = iota
+	running
+	ended
+)
+
+// New makes a loop on the backend that the options, or the environment variable EYEWALL_BACKEND, or the ladder of
+// backend.Open choose. It holds descriptors until Run ends or Close is called.
+func New(opts ...Option) (*Loop, error) {
+	opt := options{linger: defaultLinger}
+	for _, o := range opts {
+		o(&opt)
+	}
+	return newLoop(opt)
+}
+
+func newLoop(opt options) (*Loop, error) {
+	b, choice, err := backend.Open(opt.backend, opt.config)
+	if err != nil {
+		return nil, fmt.Errorf("reactor: %w", err)
+	}
+	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, state: new(atomic.Int32), finished: make(chan struct{})}
+	l.completions = make([]backend.Completion, max(l.caps.Batch, 1))
+	type left struct {
+		state *atomic.Int32
+		b     backend.Backend
+	}
+	runtime.AddCleanup(l, func(left left) { // dropped without Run or Close
+		if left.state.CompareAndSwap(fresh, ended) {
+			left.b.Close()
+		}
+	}, left{l.state, b})
+	return l, nil
+}
+
+// Backend tells which backend the loop runs on, and why not a better one. Any goroutine may call it.
+func (l *Loop) Backend() backend.Choice { return l.choice }
+
+// Go starts fn as a task, once the loop runs. Any goroutine may call it. The error is ErrLoopEnded, or ErrPostFull.
+func (l *Loop) Go(fn func(Task) error) error {
+	return l.Post(func() { l.spawn(fn) })
+}
+
+// Close frees a loop that is not to be run. It is a no-op while Run runs, which frees it itself, and after. Any
+// goroutine may call it.
+func (l *Loop) Close() error {
+	if !l.state.CompareAndSwap(fresh, ended) {
+		return nil
+	}
+	l.posts.close()
+	return l.free()
+}
+
+// free closes the backend, and the descriptors that it has not closed.
+func (l *Loop) free() error {
+	err := l.backend.Close()
+	for c := l.conns; c != nil; c = c.next {
+		unix.Close(int(c.fd))
+	}
+	for _, ln := range l.listeners {
+		unix.Close(ln.fd)
+	}
+	l.conns, l.listeners = nil, nil
+	return err
+}
+
+// Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics, or
+// the backend breaks. Then, and also at a panic, tasks that still wait are canceled: their waits end with ErrCanceled,
+// their defers run, and one that goes on waiting all the same is ended as by runtime.Goexit; connections and listeners
+// that are still open are closed. When Run returns no task, coroutine or descriptor of the loop is left.
+//
+// Run returns the cause of ctx's end, a *PanicError, the backend's error, or else the first error that a task returned,
+// other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning.
+func (l *Loop) Run(ctx context.Context) error {
+	if ctx == nil {
+		return errors.New("reactor: Run needs a context; context.Background() never ends it")
+	}
+	if !l.state.CompareAndSwap(fresh, running) {
+		if l.state.Load() == running {
+			return ErrLoopRunning
+		}
+		return ErrLoopEnded
+	}
+	// The loop has a goroutine of its own since a task that calls Goexit ends, at last, the goroutine that carried it.
+	result := make(chan error, 1)
+	go l.main(ctx, result)
+	return <-result
+}

@@ -1,0 +1,104 @@
+package reactor
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	maxPosts = 1 << 16 // that wait
+	perTurn  = 256     // of them that one turn of the loop runs
+)
+
+// posts is the functions given to a loop by other goroutines.
+type posts struct {
+	mu     sync.Mutex
+	in     []func() // the newest last
+	closed bool
+
+	waiting  atomic.Int32 // how many there are, those taken out of in and not yet run included
+	sleeping atomic.Bool  // the loop is in Poll, or about to be
+
+	now []func() // taken out, being run; the loop's
+	at  int      // of now
+	ran uint64   // functions, so far
+}
+
+// Post has fn called on the loop, between tasks, soon; functions of one goroutine in their order. fn must not wait: to
+// do that it starts a task. Any goroutine may call Post, at any time. The error is ErrLoopEnded, or ErrPostFull when 65,536 are waiting;
+// fn is not called then.
+func (l *Loop) Post(fn func()) error {
+	p := &l.posts
+	p.mu.Lock()
+	switch {
+	case p.closed:
+		p.mu.Unlock()
+		return ErrLoopEnded
+	case p.waiting.Load() >= maxPosts:
+		p.mu.Unlock()
+		return ErrPostFull
+	}
+	p.in = append(p.in, fn)
+	p.waiting.Add(1)
+	p.mu.Unlock()
+	if p.sleeping.CompareAndSwap(true, false) {
+		l.backend.Wake()
+	}
+	return nil
+}
+
+// run calls what was posted, up to a bound.
+func (p *posts) run() {
+	if p.waiting.Load() == 0 {
+		return
+	}
+	for range perTurn {
+		if p.at == len(p.now) {
+			clear(p.now)
+			p.mu.Lock()
+			p.now, p.in, p.at = p.in, p.now[:0], 0
+			p.mu.Unlock()
+			if len(p.now) == 0 {
+				return
+			}
+		}
+		fn := p.now[p.at]
+		p.at++
+		p.waiting.Add(-1)
+		p.ran++
+		fn()
+	}
+}
+
+func (p *posts) pending() bool { return p.waiting.Load() > 0 }
+
+// sleep tells posters that they must wake the loop from now on; false if something is waiting already.
+func (p *posts) sleep() bool {
+	p.sleeping.Store(true)
+	if p.pending() {
+		p.sleeping.Store(false)
+		return false
+	}
+	return true
+}
+
+func (p *posts) awake() { p.sleeping.Store(false) }
+
+// closeEmpty refuses what comes from now on, unless something is waiting; it tells whether it did.
+func (p *posts) closeEmpty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pending() {
+		return false
+	}
+	p.closed = true
+	return true
+}
+
+// close refuses what comes from now on, and drops what is waiting.
+func (p *posts) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.in, p.now, p.at = nil, nil, 0
+	p.mu.Unlock()
+}

@@ -1,0 +1,203 @@
+package reactor
+
+import (
+	"io"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+)
+
+const (
+	// maxUnread bounds what a connection receives before somebody reads it. Beyond that it stops receiving, and TCP
+	// holds the peer back.
+	maxUnread = 256 << 10
+	// maxKeep bounds how long received bytes that nobody reads keep a shared receive buffer from being used again; then
+	// they are copied out of it.
+	maxKeep = 10 * time.Millisecond
+)
+
+// chunk is received bytes.
+type chunk struct {
+	data  []byte
+	lease backend.Lease // zero once they are copied out of the receive buffer
+	next  *chunk
+}
+
+// Next waits until something has arrived and lends it, without a copy: the bytes are the caller's, to change even, until
+// the connection is next read or closed. Keep them no longer than needed, for they hold a receive buffer that all connections of the loop
+// share. At the end of the stream the error is io.EOF. Everything that arrived before an error comes before it.
+func (h Conn) Next() ([]byte, error) {
+	c, t, err := h.enter()
+	if err != nil {
+		return nil, readError(c, err)
+	}
+	c.returnLent()
+	if c.in == nil || c.readExpired() {
+		if err := h.awaitInput(t); err != nil {
+			return nil, readError(c, err)
+		}
+	}
+	in := c.in
+	data := in.data
+	c.lent = in.lease
+	c.consumed(len(data))
+	return data, nil
+}
+
+// Read reads what has arrived, at least one byte, waiting until there is one. See Next for what it returns at the end,
+// and io.Reader.
+func (h Conn) Read(p []byte) (int, error) {
+	c, t, err := h.enter()
+	if err != nil {
+		return 0, readError(c, err)
+	}
+	c.returnLent()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if c.in == nil || c.readExpired() {
+		if err := h.awaitInput(t); err != nil {
+			return 0, readError(c, err)
+		}
+	}
+	n := 0
+	for n < len(p) && c.in != nil {
+		in := c.in
+		moved := copy(p[n:], in.data)
+		n += moved
+		if moved < len(in.data) {
+			in.data = in.data[moved:]
+			c.inBytes -= moved
+			c.touched = true
+			c.markUnread()
+			break
+		}
+		lease := in.lease
+		c.consumed(moved)
+		c.loop.backend.Release(lease)
+	}
+	return n, nil
+}
+
+// awaitInput waits until there is a chunk.
+func (h Conn) awaitInput(t *task) error {
+	c := h.c
+	for {
+		switch {
+		case c.readExpired():
+			if c.in != nil {
+				c.markUnread()
+			}
+			return ErrDeadline
+		case c.in != nil:
+			return nil
+		case c.readErr() != nil:
+			return c.readErr()
+		}
+		c.receive()
+		if err := h.wait(&c.readers, t); err != nil {
+			if c.generation == h.generation && c.in != nil {
+				c.markUnread()
+			}
+			return err
+		}
+	}
+}
+
+// receive sees to it that a receive is in flight, or will be.
+func (c *conn) receive() {
+	if c.receiving || c.readErr() != nil {
+		return
+	}
+	c.receiving = true
+	c.recvToken = c.loop.submit(backend.Op{Kind: backend.Recv, Multishot: true, FD: int(c.fd), Sink: (*receiver)(c)})
+}
+
+// receiver is a connection as the sink of its receive.
+type receiver conn
+
+// Complete implements backend.Sink.
+func (r *receiver) Complete(done *backend.Completion) {
+	c := (*conn)(r)
+	l := c.loop
+	if len(done.Data) > 0 {
+		if c.closing {
+			l.backend.Release(done.Lease)
+		} else {
+			c.append(done.Data, done.Lease)
+		}
+	}
+	if !done.More {
+		c.receiving = false
+		paused := c.pausing
+		c.pausing = false
+		switch {
+		case done.Err == nil || paused && done.Err == ErrCanceled:
+		case done.Err == io.EOF:
+			c.eof = true
+		default:
+			c.more().readErr = done.Err
+		}
+	}
+	if c.readers.head != nil {
+		c.readers.wake(l)
+	} else if c.in != nil || c.readErr() != nil {
+		c.due()
+	}
+}
+
+// append puts received bytes at the end of what is unread.
+func (c *conn) append(data []byte, lease backend.Lease) {
+	at := &c.in
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = c.loop.newChunk(data, lease)
+	c.inBytes += len(data)
+	c.touched = true
+	c.loop.stats.Received += uint64(len(data))
+	if c.readers.head == nil && !(c.lazy && !c.calling) {
+		c.markUnread()
+	}
+	if c.inBytes > maxUnread && c.receiving && !c.pausing {
+		c.pausing = true
+		c.loop.stats.ReadPauses++
+		c.loop.backend.Cancel(c.recvToken)
+	}
+}
+
+// consumed takes out the first chunk, of which n bytes were left. Its lease is the caller's.
+func (c *conn) consumed(n int) {
+	in := c.in
+	c.in = in.next
+	c.inBytes -= n
+	c.touched = true
+	c.loop.freeChunk(in)
+	if c.in != nil {
+		c.markUnread()
+	}
+}
+
+// returnLent takes back what Next has lent.
+func (c *conn) returnLent() {
+	if c.lent != 0 {
+		c.loop.backend.Release(c.lent)
+		c.lent = 0
+	}
+}
+
+// dropInput forgets what is unread.
+func (c *conn) dropInput() {
+	for c.in != nil {
+		lease := c.in.lease
+		c.consumed(len(c.in.data))
+		c.loop.backend.Release(lease)
+	}
+}
+
+func readError(c *conn, err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return c.wrap("read", err)
+}

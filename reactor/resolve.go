@@ -1,0 +1,99 @@
+package reactor
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/event"
+)
+
+// resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones. It may
+// block where host is a name.
+func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
+	if err := checkNetwork(network); err != nil {
+		return nil, err
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		named, err := net.DefaultResolver.LookupPort(ctx, network, service)
+		if err != nil {
+			return nil, err
+		}
+		port = uint64(named)
+	}
+	var ips []netip.Addr
+	switch ip, err := netip.ParseAddr(host); {
+	case err == nil:
+		ips = []netip.Addr{ip.Unmap()}
+	case host == "":
+		ips = []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}
+	default:
+		if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+			return nil, err
+		}
+	}
+	var found []netip.AddrPort
+	for _, ip := range ips {
+		if ip = ip.Unmap(); network == "tcp" || ip.Is4() == (network == "tcp4") {
+			found = append(found, netip.AddrPortFrom(ip, uint16(port)))
+		}
+	}
+	if found == nil {
+		return nil, &net.AddrError{Err: "no " + network + " address", Addr: address}
+	}
+	return found, nil
+}
+
+// resolve does the same without holding up the loop.
+func (t Task) resolve(network, address string) ([]netip.AddrPort, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if isLiteral(address) {
+		return resolve(ctx, network, address)
+	}
+	var addrs []netip.AddrPort
+	var err error
+	if stopped := t.Await(&offloaded{loop: t.t.loop, work: func() { addrs, err = resolve(ctx, network, address) }}); stopped != nil {
+		return nil, stopped
+	}
+	return addrs, err
+}
+
+// isLiteral tells whether resolving address asks nobody.
+func isLiteral(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return true
+	}
+	_, err = netip.ParseAddr(host)
+	return err == nil
+}
+
+// offloaded is the end of work that may block and so runs on a goroutine of its own.
+type offloaded struct {
+	loop *Loop
+	work func()
+}
+
+// Register implements event.Event.
+func (e *offloaded) Register(r event.Reactor) error {
+	r.Hold()
+	go func() {
+		e.work()
+		for e.loop.Post(func() { r.Ready(nil) }) == ErrPostFull {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return nil
+}
+
+// Resume implements event.Event.
+func (e *offloaded) Resume(event.Reactor, *backend.Completion) (bool, error) { return false, nil }

@@ -1,0 +1,166 @@
+package reactor
+
+import (
+	"errors"
+	"io"
+)
+
+// spawn makes a task that begins when the loop comes to it.
+func (l *Loop) spawn(fn func(Task) error) *task {
+	t := l.newTask()
+	t.fn = fn
+	return t
+}
+
+// spawnHandler makes a task that calls c's handler, without a closure for each connection.
+func (l *Loop) spawnHandler(c *conn) {
+	l.newTask().conn = c.handle()
+}
+
+// newTask makes a task that is ready.
+func (l *Loop) newTask() *task {
+	t := l.allocTask()
+	l.enlist(t)
+	l.wake(t)
+	return t
+}
+
+func (l *Loop) allocTask() *task {
+	t := l.spare
+	if t == nil {
+		return &task{loop: l, generation: 1}
+	}
+	l.spare, t.next = t.next, nil
+	return t
+}
+
+// enlist makes t one of the tasks that the loop waits for.
+func (l *Loop) enlist(t *task) {
+	if t.next = l.tasks; t.next != nil {
+		t.next.prev = t
+	}
+	l.tasks = t
+	l.live++
+	t.enlisted = true
+	t.canceled = t.canceled || l.stopping
+}
+
+func (l *Loop) delist(t *task) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		l.tasks = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+	l.live--
+	t.enlisted = false
+}
+
+// wake puts a task into the ready queue, if it is not there.
+func (l *Loop) wake(t *task) {
+	if !t.queued && !t.done {
+		t.queued = true
+		l.ready.push(t)
+	}
+}
+
+// resume runs a task until it parks or ends.
+func (l *Loop) resume(t *task) {
+	t.queued = false
+	if t.done { // it was woken by something just before it ended
+		l.recycle(t)
+		return
+	}
+	if t.co == nil {
+		t.co = l.pool.get(l)
+		t.co.task = t
+	}
+	l.running = t
+	l.stats.Switches++
+	t.co.next()
+	l.running = nil
+	if t.done {
+		if t.co != nil {
+			t.co.task = nil
+			l.pool.put(t.co)
+			t.co = nil
+		}
+		if t.enlisted {
+			l.finish(t) // which calls WithErrors, and so may panic
+		}
+		if !t.queued {
+			l.recycle(t)
+		}
+	}
+}
+
+// finish ends a task whose function has returned.
+func (l *Loop) finish(t *task) {
+	t.generation++
+	l.delist(t)
+	if t.fn == nil {
+		t.conn.release()
+	}
+	l.ended(t, t.err)
+}
+
+// ended looks at the error that a task, or a call of a handler, has ended with.
+func (l *Loop) ended(t *task, err error) {
+	var p *PanicError
+	switch {
+	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
+	case errors.As(err, &p) && !l.opt.containPanics:
+		l.fail(err)
+	case l.stopping && errors.Is(err, ErrCanceled): // that is how Run ends it
+	case t.fn == nil && l.opt.errors == nil: // a connection's end is nobody else's trouble
+	default:
+		l.report(err)
+	}
+}
+
+// report gives an error to WithErrors, or keeps the first for Run to return.
+func (l *Loop) report(err error) {
+	if l.opt.errors != nil {
+		l.opt.errors(err)
+	} else if l.err == nil {
+		l.err = err
+	}
+}
+
+// recycle keeps an ended task for later use. Its generation tells its old handles from new ones.
+func (l *Loop) recycle(t *task) {
+	*t = task{loop: l, generation: t.generation, next: l.spare}
+	l.spare = t
+}
+
+// bury leaves t's coroutine, which is ending by Goexit, where it is: letting it end would end whoever resumed it.
+func (l *Loop) bury(t *task) {
+	co := t.co
+	t.co = nil
+	l.buryCoroutine(co)
+}
+
+func (l *Loop) buryCoroutine(co *coroutine) {
+	co.task, co.call = nil, nil
+	if l.carrier == co {
+		l.carrier = nil
+	}
+	l.dead = append(l.dead, co)
+	co.suspend()
+}
+
+// exhume lets the buried end, as the last thing that the loop's goroutine does: each takes it a step further on its own
+// way out.
+func (l *Loop) exhume() {
+	n := len(l.dead)
+	if n == 0 {
+		return
+	}
+	co := l.dead[n-1]
+	l.dead = l.dead[:n-1]
+	defer l.exhume()
+	co.next()
+}

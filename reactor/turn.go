@@ -1,0 +1,206 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/timers"
+)
+
+// main is the loop's goroutine. It does nothing but hand the loop from one coroutine to the next: where a handler has to
+// wait, it does so on the coroutine that was running the loop, and another one takes the loop over.
+func (l *Loop) main(ctx context.Context, result chan<- error) {
+	runtime.LockOSThread()
+	defer func() {
+		runtime.UnlockOSThread()
+		result <- l.err
+	}()
+	defer l.exhume()
+	if err := l.backend.Start(); err != nil {
+		l.fail(fmt.Errorf("reactor: %w", err))
+	} else {
+		stop := context.AfterFunc(ctx, func() {
+			cause := context.Cause(ctx)
+			l.quit.Store(&cause)
+			l.backend.Wake()
+		})
+		for !l.over {
+			l.carry()
+		}
+		stop()
+	}
+	l.posts.close()
+	l.pool.drop()
+	if err := l.free(); err != nil && l.err == nil {
+		l.err = fmt.Errorf("reactor: %w", err)
+	}
+	l.state.Store(ended)
+	close(l.finished)
+}
+
+// carry has a coroutine run the loop until that is over, or a handler waits on it.
+func (l *Loop) carry() {
+	co := l.pool.get(l)
+	l.carrier = co
+	co.next()
+	if l.carrier == co {
+		l.carrier = nil
+		l.pool.put(co)
+	}
+}
+
+// work turns the loop for as long as it is co that carries it.
+func (l *Loop) work(co *coroutine) {
+	for l.carrier == co && !l.over {
+		l.turns(co)
+	}
+}
+
+// turns turns the loop until that is over, or co no longer carries it. A panic of what is not a task, such as a posted
+// function or an Event, makes it return early, for the loop to end in good order; Goexit has another coroutine do that.
+func (l *Loop) turns(co *coroutine) {
+	returned := false
+	defer func() {
+		switch v := recover(); {
+		case v != nil:
+			l.running = nil
+			l.fail(newPanicError(v))
+		case !returned && l.carrier == co: // Goexit; see run
+			l.running = nil
+			l.fail(errLoopGoexit)
+			l.buryCoroutine(co)
+		}
+	}()
+	for {
+		l.stats.Turns++
+		l.complete()
+		if cause := l.quit.Load(); cause != nil {
+			l.fail(*cause)
+			l.quit.Store(nil)
+		}
+		l.posts.run()
+		for n := l.ready.n; n > 0; n-- { // those that become ready meanwhile come after the next Poll
+			l.resume(l.ready.pop())
+		}
+		if l.calls.n() > 0 {
+			if l.callHandlers(co); l.carrier != co {
+				returned = true
+				return
+			}
+		}
+		l.flushDirty()
+		if l.over = !l.more(); l.over {
+			returned = true
+			return
+		}
+		l.poll()
+	}
+}
+
+// more tells whether there is a reason to turn once more. When there is no task any more, what they left open is closed.
+func (l *Loop) more() bool {
+	switch {
+	case l.broken:
+		return l.ready.n > 0 || !l.posts.closeEmpty()
+	case !l.closing && (l.live > 0 || l.posts.pending()):
+		return true
+	case !l.closing:
+		l.closing, l.stopping = true, true
+		l.closeAll()
+	}
+	return l.live > 0 || l.open > 0 || !l.posts.closeEmpty()
+}
+
+// poll waits for completions unless something is ready.
+func (l *Loop) poll() {
+	if l.broken {
+		return
+	}
+	until := backend.Forever
+	if when, ok := l.timers.Next(); ok {
+		until = when
+	}
+	if len(l.unread) > 0 {
+		until = min(until, l.keepUnread())
+	}
+	if l.ready.n > 0 || l.calls.n() > 0 || !l.posts.sleep() {
+		until = 0
+	}
+	n, err := l.backend.Poll(l.completions, until)
+	l.posts.awake()
+	l.taken, l.polled = 0, n
+	if err != nil {
+		l.broke(fmt.Errorf("reactor: %w", err))
+	}
+}
+
+// complete hands out what Poll returned, and then expires timers: data that is there beats its deadline.
+func (l *Loop) complete() {
+	for l.taken < l.polled {
+		c := &l.completions[l.taken]
+		l.taken++
+		c.Sink.Complete(c)
+	}
+	if l.timers.Len() == 0 {
+		return
+	}
+	now := l.backend.Now()
+	l.passed = now
+	for t := l.timers.Expire(now); t != nil; t = l.timers.Expire(now) {
+		t.Value.expire(l)
+	}
+}
+
+// fail makes Run return err, unless there is another reason already, and ends the tasks.
+func (l *Loop) fail(err error) {
+	var p *PanicError
+	switch {
+	case l.err == nil || !l.stopping:
+		l.err = err
+	case errors.As(err, &p) && !errors.As(l.err, &p): // whatever ends the loop, the first panic is told
+		l.err = errors.Join(l.err, err)
+	}
+	l.stopping = true
+	for t := l.tasks; t != nil; t = t.next {
+		t.cancel()
+	}
+	for _, ln := range l.listeners {
+		ln.close()
+	}
+}
+
+// broke ends the tasks where they stand, for no completion will come any more.
+func (l *Loop) broke(err error) {
+	l.fail(err)
+	l.broken, l.abandon = true, true
+	for l.tasks != nil {
+		for t := l.tasks; t != nil; t = t.next {
+			l.wake(t)
+		}
+		for l.ready.n > 0 {
+			l.resume(l.ready.pop())
+		}
+	}
+}
+
+func (l *Loop) submit(op backend.Op) backend.Token {
+	l.scratch = op
+	return l.backend.Submit(&l.scratch)
+}
+
+// after is the time in d from now; the end of time where it would be beyond that.
+func (l *Loop) after(d time.Duration) time.Duration {
+	now := l.backend.Now()
+	return now + min(d, backend.Forever-now)
+}
+
+// setTimer sets t to expire at when. The order of timers of equal time is that of their setting. One that is due already
+// expires after the next Poll, so that a timer that is always due starves nobody.
+func (l *Loop) setTimer(t *timers.Timer[expirer], owner expirer, when time.Duration) {
+	t.Value = owner
+	l.timers.Set(t, max(when, l.passed+1))
+}
