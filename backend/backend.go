@@ -17,9 +17,11 @@ import "time"
 //  1. Every Submit yields zero or more completions with More set, then exactly one without it, the final one.
 //  2. EAGAIN and EINTR never surface.
 //  3. Operations on one descriptor finish first in, first out for each direction. Reading (Accept, Recv, Read) and
-//     writing (Connect, Send, Write) are independent of one another; Poll is independent of both.
+//     writing (Connect, Send, Write) are independent of one another; Poll is independent of both. One that ends early
+//     and has moved nothing may overtake those before it.
 //  4. Caps describe cost, never meaning: multishot, provided buffers and deadlines work on every backend.
-//  5. A real result beats a cancel. An operation ended early says why: ErrDeadline, ErrCanceled or ErrClosed.
+//  5. A real result beats a cancel, a deadline too: what is there by then comes first. An operation ended early says
+//     why: ErrDeadline, ErrCanceled or ErrClosed.
 //  6. Submit and Cancel never complete anything inline: every completion comes out of Poll.
 //  7. End of file and errors come only after all data that arrived before them.
 //  8. A completion for an old use of a descriptor number never reaches its new user: a token carries a generation, and
@@ -37,9 +39,9 @@ type Backend interface {
 	Cancel(t Token)
 
 	// Poll carries out what was submitted, waits until there is a completion, a Wake, or Now() >= until, and copies
-	// completions to dst, oldest first. It returns how many; those that do not fit come with the next Poll, which then
-	// does not wait. It waits for nothing when until has passed (0 always has) and without limit when it is Forever.
-	// An error means the backend is broken, and Close is all that is left.
+	// completions to dst, oldest first. It returns how many; those that do not fit come with the next Poll, which
+	// then does not wait; dst may be empty. It waits for nothing when until has passed (0 always has) and without
+	// limit when it is Forever. An error means the backend is broken, and Close is all that is left.
 	Poll(dst []Completion, until time.Duration) (int, error)
 
 	// Release gives back the provided buffer lent under lease; zero leases are ignored. Each lease is released once,
@@ -101,6 +103,7 @@ type Config struct {
 	// BufferCount bounds the provided buffers, a power of two up to 32768 (default 1024). A buffer takes memory from
 	// its first use on, and the one freed last is used first, so that only leases held for long make their number grow.
 	BufferCount int
-	// MaxOps bounds the operations in flight (default 1<<20). One more completes with ErrTooManyOps, unless it is a Close.
+	// MaxOps bounds the operations in flight (default 1<<20). One more completes with ErrTooManyOps, unless it is a
+	// Close.
 	MaxOps int
 }

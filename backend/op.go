@@ -14,10 +14,10 @@ type Kind uint8
 
 const (
 	// Accept takes a connection from the listening socket FD: Completion.N is its descriptor, non-blocking and
-	// close-on-exec, and the receiver's to close. With Multishot it goes on until an error or its cancel, whose final
-	// completion has N -1. EMFILE and the like end it: submit it again later. See accept(2).
+	// close-on-exec, and the receiver's to close; beside an error N is -1. With Multishot it goes on until an error or
+	// its cancel. EMFILE and the like end it: submit it again later. See accept(2).
 	Accept Kind = iota + 1
-	// Connect connects the socket FD to Addr. See connect(2).
+	// Connect connects the socket FD to Addr. Where a Unix socket's queue is full it waits for room. See connect(2).
 	Connect
 	// Recv receives from the socket FD. With Buf it completes with N > 0 bytes there. Without, the bytes are lent: Data
 	// has them until its Lease is released; while no buffer is free, it waits. With Multishot, which goes with lending
@@ -35,9 +35,9 @@ const (
 	// always among them.
 	Poll
 	// Close ends every other operation on FD with ErrClosed, waits for their final completions and then closes it; its
-	// own completion comes last. An operation submitted on FD from then until this completes gets ErrClosed. Every
-	// descriptor on which an operation was submitted is closed in this way and no other: close(2) alone would leave the
-	// backend with what it knows of the old descriptor. See close(2).
+	// own completion comes last. What is submitted on FD from then until a Poll has closed it gets ErrClosed. A Close has
+	// no deadline and cannot be canceled. Every descriptor on which an operation was submitted is closed in this way and
+	// no other: close(2) alone would leave the backend with what it knows of the old descriptor. See close(2).
 	Close
 )
 
@@ -90,7 +90,7 @@ type Completion struct {
 	Sink  Sink   // the operation's
 	N     int    // bytes moved; for Accept the descriptor; for Poll the events
 	Err   error  // io.EOF, ErrDeadline, ErrCanceled, ErrClosed or a syscall.Errno
-	Data  []byte // Recv without Buf: what came, until Lease is released
+	Data  []byte // Recv without Buf: what came, until Lease is released; its capacity ends where it does
 	Lease Lease
 	More  bool // others will follow
 }

@@ -93,9 +93,9 @@ func (c Choice) String() string {
 	return c.Name + " (" + strings.Join(notes, "; ") + ")"
 }
 
-// Open opens the backend of that name: "io_uring", "epoll", "select", another that was registered, or one rung of
-// it, as in "io_uring:basic". An empty name stands for the environment variable EYEWALL_BACKEND, and where that is
-// empty too for Auto, which takes the best there is: io_uring where the kernel has it and lets us, else epoll, else select.
+// Open opens the backend of that name: "io_uring", "epoll", "select", another that was registered, or one rung of it,
+// as in "io_uring:basic". An empty name stands for the environment variable EYEWALL_BACKEND, and where that is empty
+// too for Auto, which takes the best there is: io_uring where the kernel has it and lets us, else epoll, else select.
 // Where a name has several rungs the best is taken. Any goroutine may call it.
 func Open(name string, cfg Config) (Backend, Choice, error) {
 	from := ""

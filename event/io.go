@@ -61,8 +61,8 @@ func (e *Read) Release() {
 	e.Data, e.lease = nil, 0
 }
 
-// ReadInto waits until something can be read from FD, any descriptor that poll(2) knows, into Buf. At the end of the stream the wait ends
-// with io.EOF. See read(2).
+// ReadInto waits until something can be read from FD, any descriptor that poll(2) knows, into Buf. At the end of the
+// stream the wait ends with io.EOF. See read(2).
 type ReadInto struct {
 	FD      int
 	Buf     []byte        // the event's until the wait is over; not empty

@@ -10,8 +10,10 @@ import (
 	"github.com/eyewall/eyewall/internal/timers"
 )
 
-// Await yields ev: it waits until ev is over and returns ev's error. When the task is canceled meanwhile, what ev waits for is canceled, and the error is ErrCanceled unless a real result came first. An event that
-// is nil, or that waits for nothing, is an error.
+// Await yields ev: it waits until ev is over and returns ev's error. When the task is canceled meanwhile, what ev
+// waits for is canceled, and the error is ErrCanceled unless a real result came first; so it is from the start where the
+// task was canceled before, but for an event.Close, which a canceled task may wait for. An event that is nil, or that
+// waits for nothing, is an error.
 func (t Task) Await(ev event.Event) error {
 	s, err := t.current()
 	if err != nil {
@@ -20,8 +22,10 @@ func (t Task) Await(ev event.Event) error {
 	if v := reflect.ValueOf(ev); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return fmt.Errorf("reactor: Await was given a nil event (%T); it needs one to wait for", ev)
 	}
-	if err := s.refused(); err != nil {
-		return err
+	if _, closing := ev.(*event.Close); !closing { // which takes no time, and would leave a descriptor
+		if err := s.refused(); err != nil {
+			return err
+		}
 	}
 	w := s.loop.newWaiter(s, ev)
 	defer w.leave()
@@ -146,9 +150,9 @@ func (w *waiter) Complete(c *backend.Completion) {
 	w.resume(c)
 }
 
-func (w *waiter) expire(*Loop) {
-	c := backend.Completion{Err: ErrDeadline}
-	w.resume(&c)
+func (w *waiter) expire(l *Loop) {
+	l.expired = backend.Completion{Err: ErrDeadline}
+	w.resume(&l.expired)
 }
 
 func (w *waiter) resume(c *backend.Completion) {

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -176,5 +177,25 @@ func TestCancelMany(t *testing.T) {
 			must(t, "Close", a.Close())
 			must(t, "Close", b.Close())
 		})
+	})
+}
+
+// A task that is canceled and says so has not failed.
+func TestCanceledTaskIsNoError(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			canceled := task.Go(func(task Task) error { return fmt.Errorf("the wait: %w", task.Sleep(time.Hour)) })
+			must(t, "Yield", task.Yield())
+			canceled.Cancel()
+		}, WithErrors(func(err error) { t.Errorf("WithErrors: %v", err) }))
+	})
+}
+
+// But one that gives such an error without having been canceled has.
+func TestErrorLikeCancellation(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		err := runLoop(t, l, func(Task) error { return fmt.Errorf("another context: %w", context.Canceled) })
+		wantErr(t, "Run", err, context.Canceled)
 	})
 }

@@ -2,11 +2,12 @@ package reactor
 
 import "github.com/eyewall/eyewall/backend"
 
-// Close ends the connection. What was written is sent first, for no longer than the linger time (WithLinger), and Close
-// waits for that, as long as the task is not canceled, to report what it meets; where nothing is left to be sent it does
-// not wait. Bytes that nobody has read are dropped, which may tell the peer of a reset (RFC 1122, 4.2.2.13). Whoever
-// else waits for the connection gets ErrClosed. The descriptor is closed when its last operation has ended. A second
-// Close is an error that wraps ErrClosed.
+// Close ends the connection. What was written is sent first, for no longer than the linger time (WithLinger), and
+// Close waits for that, as long as the task is not canceled, to report what it meets; where nothing is left to be
+// sent it does not wait. Bytes that nobody has read are dropped, which may tell the peer of a reset (RFC 1122,
+// 4.2.2.13). Whoever else waits for the connection gets ErrClosed; a large Write that is under way ends early, with
+// what it has sent. The descriptor is closed when its last operation has ended. A second Close is an error that wraps
+// ErrClosed.
 func (h Conn) Close() error {
 	c := h.c
 	if c == nil || c.generation != h.generation {
@@ -46,6 +47,13 @@ func (c *conn) close() {
 	c.readers.release(l)
 	c.writers.release(l)
 	c.push()
+	if c.direct { // its writer gets ErrClosed, and what was gathered behind it would leave a hole before it
+		l.backend.Cancel(c.out.token)
+		if c.gathered() > 0 {
+			c.more().writeErr = ErrCanceled // for Close to tell
+			c.dropOutput()
+		}
+	}
 	if c.sending {
 		l.setTimer(&c.more().linger, (*lingerer)(c), l.after(l.opt.linger))
 	}

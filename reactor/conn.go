@@ -143,8 +143,8 @@ func (h Conn) wait(list *waitList, t *task) error {
 	return nil
 }
 
-// Task is the task that is running on the connection's loop, which the handler of Serve or Handle is part of; the zero Task if
-// none is.
+// Task is the task that is running on the connection's loop, which the handler of Serve or Handle is part of; the
+// zero Task if none is.
 func (h Conn) Task() Task {
 	if h.c == nil || h.c.loop.running == nil {
 		return Task{}

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -323,6 +324,37 @@ func TestCloseEvent(t *testing.T) {
 			}
 			closeEach(t, task, w)
 		})
+	})
+}
+
+// A task that is canceled, and so must wait no more, still gets its descriptors closed.
+func TestCloseEventOfCanceledTask(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		ctx, cancel := context.WithCancel(context.Background())
+		l := testLoop(t, name)
+		must(t, "Go", l.Go(func(task Task) error {
+			for range 10 {
+				task.Go(func(task Task) error {
+					r, w := newPipe(t)
+					defer closeEach(t, task, r, w)
+					return task.Await(&event.ReadInto{FD: r, Buf: make([]byte, 1)})
+				})
+			}
+			stubborn := task.Go(func(task Task) error {
+				r, w := newPipe(t)
+				defer closeEach(t, task, r, w)
+				for {
+					task.Await(&event.ReadInto{FD: r, Buf: make([]byte, 1)})
+				}
+			})
+			must(t, "Sleep", task.Sleep(time.Millisecond))
+			if stubborn.Done() {
+				t.Error("it has ended")
+			}
+			cancel()
+			return nil
+		}))
+		wantErr(t, "Run", runUntil(t, l, ctx), context.Canceled)
 	})
 }
 

@@ -38,8 +38,9 @@ func Listen(t Task, network, address string) (*Listener, error) {
 	return new(ListenConfig).Listen(t, network, address)
 }
 
-// Listen listens on a TCP address for the task's loop. network is "tcp", "tcp4" or "tcp6"; address is as in net.Listen: an empty host means all addresses, of both
-// families with "tcp", and port 0 a free one, which Addr tells. Errors are *net.OpError.
+// Listen listens on a TCP address for the task's loop. network is "tcp", "tcp4" or "tcp6"; address is as in
+// net.Listen: an empty host means all addresses, of both families with "tcp", and port 0 a free one, which Addr
+// tells. Errors are *net.OpError.
 func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, error) {
 	s, err := t.current()
 	if err == nil {

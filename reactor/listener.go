@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxPending bounds the connections that are accepted and that no Accept has taken. Beyond that, accepting stops and
-	// the rest wait in the system's listen queue.
+	// the rest wait in the system's listen queue; what the kernel accepts before it hears of that comes on top.
 	maxPending = 128
 
 	minRetry = 5 * time.Millisecond // after the first accept for which the system has no descriptor or memory

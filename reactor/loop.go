@@ -36,6 +36,7 @@ type Loop struct {
 	taken       int                  // of those, how many have been given to their sinks
 	polled      int                  // and how many there are
 	scratch     backend.Op           // what is submitted, so that it need not be allocated
+	expired     backend.Completion   // what an event's timer completes with, for the same reason
 	sleep       event.Sleep          // Task.Sleep's, likewise
 
 	ready   readyQueue

@@ -41,8 +41,8 @@ func WithErrors(report func(error)) Option { return func(o *options) { o.errors 
 // WithPanicsContained makes a panic end its task only, as an error for WithErrors, in place of the whole loop.
 func WithPanicsContained() Option { return func(o *options) { o.containPanics = true } }
 
-// WithLoops makes Serve run n loops (default 1), each with a listener of its own on one address (SO_REUSEPORT). A loop keeps one
-// processor busy at most; GOMAXPROCS should be n+1 or more.
+// WithLoops makes Serve run n loops (default 1), each with a listener of its own on one address (SO_REUSEPORT). A
+// loop keeps one processor busy at most; GOMAXPROCS should be n+1 or more.
 func WithLoops(n int) Option { return func(o *options) { o.loops = n } }
 
 // WithListening has Serve tell, once, that all its loops listen.

@@ -24,9 +24,9 @@ type posts struct {
 	ran uint64   // functions, so far
 }
 
-// Post has fn called on the loop, between tasks, soon; functions of one goroutine in their order. fn must not wait: to
-// do that it starts a task. Any goroutine may call Post, at any time. The error is ErrLoopEnded, or ErrPostFull when 65,536 are waiting;
-// fn is not called then.
+// Post has fn called on the loop, between tasks, soon; functions of one goroutine in their order. fn must not wait:
+// to do that it starts a task. Any goroutine may call Post, at any time. The error is ErrLoopEnded, or ErrPostFull
+// when 65,536 are waiting; fn is not called then.
 func (l *Loop) Post(fn func()) error {
 	p := &l.posts
 	p.mu.Lock()

@@ -23,9 +23,10 @@ type chunk struct {
 	next  *chunk
 }
 
-// Next waits until something has arrived and lends it, without a copy: the bytes are the caller's, to change even, until
-// the connection is next read or closed. Keep them no longer than needed, for they hold a receive buffer that all connections of the loop
-// share. At the end of the stream the error is io.EOF. Everything that arrived before an error comes before it.
+// Next waits until something has arrived and lends it, without a copy: the bytes are the caller's, to change even,
+// until the connection is next read or closed. Keep them no longer than needed, for they hold a receive buffer that
+// all connections of the loop share. At the end of the stream the error is io.EOF. Everything that arrived before an
+// error comes before it.
 func (h Conn) Next() ([]byte, error) {
 	c, t, err := h.enter()
 	if err != nil {

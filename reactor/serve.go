@@ -10,9 +10,10 @@ import (
 )
 
 // Serve listens on a TCP address and runs handle as a task for each connection, until ctx ends; then it closes the
-// listener, cancels the tasks (their waits end with ErrCanceled), closes the connections when what they wrote is sent, and returns nil. A
-// connection is closed when its handler returns; what the handler returns goes to WithErrors, io.EOF excepted. A panic
-// ends the server, unless WithPanicsContained, and is the error that Serve returns. network and address are as in ListenConfig.Listen.
+// listener, cancels the tasks (their waits end with ErrCanceled), closes the connections when what they wrote is
+// sent, and returns nil. A connection is closed when its handler returns; what the handler returns goes to
+// WithErrors, io.EOF excepted. A panic ends the server, unless WithPanicsContained, and is the error that Serve
+// returns. network and address are as in ListenConfig.Listen.
 //
 // handle runs on the loop: it must not block but by what waits in tasks. With WithLoops it is called on several loops
 // at once.
@@ -21,8 +22,9 @@ func Serve(ctx context.Context, network, address string, handle func(Conn) error
 }
 
 // Handle is Serve with another form of handler: it is called each time something has come, or the connection has
-// ended, and returns when that is dealt with. It reads at least once, by Next or Read, which do not wait then, and returns nil for the connection to go on or an
-// error, such as the one that Next gave it, to have it closed. What it leaves unread it is called for again.
+// ended, and returns when that is dealt with. It reads at least once, by Next or Read, which do not wait then, and
+// returns nil for the connection to go on or an error, such as the one that Next gave it, to have it closed. What it
+// leaves unread it is called for again.
 //
 // All that tasks can do it can, too: where it waits (for more input, a slow peer, Sleep, Dial) it is a task until it
 // returns. Where it does not, calling it costs no switch, and an idle connection holds no stack.

@@ -159,6 +159,10 @@ func TestServeErrors(t *testing.T) {
 		defer busy.Close()
 		wantErr(t, "a busy port", Serve(ctx, "tcp", busy.Addr().String(), echo, WithBackend(name)), unix.EADDRINUSE)
 		wantErr(t, "a busy port, with loops", Serve(ctx, "tcp", busy.Addr().String(), echo, WithBackend(name), WithLoops(2)), unix.EADDRINUSE)
+		s := start(t, name, Serve, echo, WithLoops(2))
+		wantErr(t, "a port that another server's loops share", Serve(ctx, "tcp", s.address, echo, WithBackend(name), WithLoops(2)), unix.EADDRINUSE)
+		ask(t, s.dial(t), "ping")
+		must(t, "Serve", s.stop(t))
 		var no context.Context
 		for what, err := range map[string]error{
 			"no context": Serve(no, "tcp", ":0", echo),

@@ -109,12 +109,15 @@ func (l *Loop) finish(t *task) {
 
 // ended looks at the error that a task, or a call of a handler, has ended with.
 func (l *Loop) ended(t *task, err error) {
+	if err == nil || err == io.EOF { // most; what comes then allocates
+		return
+	}
 	var p *PanicError
 	switch {
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
+	case errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
 	case errors.As(err, &p) && !l.opt.containPanics:
 		l.fail(err)
-	case l.stopping && errors.Is(err, ErrCanceled): // that is how Run ends it
+	case t.canceled && errors.Is(err, ErrCanceled): // that is how it was meant to end
 	case t.fn == nil && l.opt.errors == nil: // a connection's end is nobody else's trouble
 	default:
 		l.report(err)

@@ -63,7 +63,8 @@ func (t Task) Sleep(d time.Duration) error {
 // Yield lets the other tasks that are ready run first.
 func (t Task) Yield() error { return t.Await(event.Yield{}) }
 
-// Cancel ends the task's wait, and every later one, with ErrCanceled; no byte that has arrived is lost by that. It is a no-op where the task has ended.
+// Cancel ends the task's wait, and every later one, with ErrCanceled; no byte that has arrived is lost by that. It is
+// a no-op where the task has ended.
 func (t Task) Cancel() {
 	if t.t != nil && t.t.generation == t.generation {
 		t.t.cancel()

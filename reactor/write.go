@@ -9,7 +9,8 @@ import (
 const (
 	// corkLimit bounds what a connection gathers; a writer waits for room beyond it.
 	corkLimit = largestBuffer
-	// directSize is from where on bytes are sent from where they are rather than gathered: waiting costs less than copying them.
+	// directSize is from where on bytes are sent from where they are rather than gathered: waiting costs less than
+	// copying them.
 	directSize = 16 << 10
 )
 
@@ -154,6 +155,9 @@ func (h Conn) send(t *task, size int, op backend.Op) (int, error) {
 		c.writers.wait(t)
 	}
 	if c.generation != h.generation {
+		if c.out == out { // else it is used for something else already
+			return out.sent, opErrorClosed("write")
+		}
 		return 0, opErrorClosed("write")
 	}
 	sent := out.sent

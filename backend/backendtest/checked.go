@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package backendtest
 
 import (
@@ -13,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Checked wraps b and calls report for whatever breaks the contract, be it b's doing or its caller's: completions out of
-// order, too many, or of no operation; results that the operation cannot have; errors that may not surface or were not
-// asked for; leases released twice, lent twice or overlapping; calls before Start, after Close, two at once or, on Linux,
-// from another thread; a Poll that returns early for no reason. Bytes given back with Release are overwritten, so that a
-// reader who still uses them notices. Nothing allocates once warm.
+// Checked wraps b and calls report for whatever breaks the contract, be it b's doing or its caller's: completions out
+// of order, too many, or of no operation; results that the operation cannot have; errors that may not surface or were
+// not asked for; leases released twice, lent twice or overlapping; calls before Start, after Close, two at once or, on
+// Linux, from another thread; a Poll that returns early for no reason. Bytes given back with Release are overwritten,
+// so that a reader who still uses them notices. Nothing allocates once warm.
 //
 // A backend may be closed with operations in flight, so that nothing is said of those; see [Outstanding].
 //

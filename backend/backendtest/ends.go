@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package backendtest
 
 import (
@@ -110,7 +112,8 @@ func eofAfterDataMultishot(r *rig) {
 	r.want(t, 0, io.EOF)
 }
 
-// eofAfterDataExact has data that fills a receive's buffer to the last byte, so that only one more try can tell the end.
+// eofAfterDataExact has data that fills a receive's buffer to the last byte, so that only one more try can tell the
+// end.
 func eofAfterDataExact(r *rig) {
 	for _, early := range []bool{false, true} {
 		a, b := r.pair()
@@ -233,8 +236,8 @@ func refusedWithFollowers(r *rig) {
 	r.want(out, 0, unix.EPIPE)
 }
 
-// fullListener connects to a unix socket whose queue is full, which connect(2) says with EAGAIN on Linux and ECONNREFUSED
-// elsewhere. The one is never told (law 2): the Connect waits for room.
+// fullListener connects to a unix socket whose queue is full, which connect(2) says with EAGAIN on Linux and
+// ECONNREFUSED elsewhere. The one is never told (law 2): the Connect waits for room.
 func fullListener(r *rig) {
 	ln, addr := r.listen(0)
 	for i := 0; ; i++ {

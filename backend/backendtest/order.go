@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package backendtest
 
 import (
@@ -5,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// orderTests hold law 3: first in, first out for each direction of a descriptor. Checked looks at the order of the final
-// completions; here is what the bytes say.
+// orderTests hold law 3: first in, first out for each direction of a descriptor. Checked looks at the order of the
+// final completions; here is what the bytes say.
 var orderTests = []test{
 	{name: "receives", body: receivesInOrder, everyNet: true},
 	{name: "receives_of_what_is_there", body: receivesOfWhatIsThere, everyNet: true},

@@ -138,7 +138,7 @@ func (r *reference) Submit(op *backend.Op) backend.Token {
 	switch err := op.Check(); {
 	case err != nil && !(r.is("unchecked") && op.Kind == backend.Send):
 		r.finish(slot, failure(op, err))
-	case r.flying > r.cfg.MaxOps && !r.is("unbounded"):
+	case r.flying > r.cfg.MaxOps && !r.is("unbounded") && (op.Kind != backend.Close || r.is("no room to close")):
 		r.finish(slot, failure(op, backend.ErrTooManyOps))
 	case r.closing(slot) && !r.is("goes on after close"):
 		r.finish(slot, failure(op, backend.ErrClosed))

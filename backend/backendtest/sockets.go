@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package backendtest
 
 import (
@@ -228,8 +230,8 @@ func (r *rig) wantEOF(fd int) {
 	}
 }
 
-// fill writes to fd, a pipe or a unix socket, without the backend until it takes no more. TCP makes room some time after
-// it was full.
+// fill writes to fd, a pipe or a unix socket, without the backend until it takes no more. TCP makes room some time
+// after it was full.
 func (r *rig) fill(fd int) {
 	r.Helper()
 	for p := pattern(0, 1<<16); len(p) > 0; {

@@ -42,15 +42,16 @@ func (p *proactor) Close() error {
 	p.state = closed
 	p.cleanup.Stop()
 	p.waker.close()
-	if was == started && !p.drain() {
+	if was != started || p.drain() {
+		p.resources.free()
+	} else {
 		p.ring.UnregisterFD()
 		p.ring.Abandon()
 		orphans.Lock()
 		orphans.list = append(orphans.list, p)
 		orphans.Unlock()
-		return nil
 	}
-	p.resources.free()
+	p.queue.push(tagOwn) // what comes in spite of the contract waits behind it, and touches no memory that is gone
 	return nil
 }
 

@@ -120,3 +120,25 @@ func TestWakeAfterClose(t *testing.T) {
 		unix.Close(fd)
 	}
 }
+
+// What is called after Close, though nothing may be, does no harm.
+func TestAfterClose(t *testing.T) {
+	p := start(t, full, backend.Config{})
+	fd, _ := sockets(t)
+	token := p.Submit(&backend.Op{Kind: backend.Recv, FD: fd, Multishot: true})
+	dst := make([]backend.Completion, 1)
+	poll(t, p, dst, 0)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Poll(dst, 0); n != 0 || err != backend.ErrClosed {
+		t.Errorf("Poll: %d, %v", n, err)
+	}
+	p.Submit(&backend.Op{Kind: backend.Send, FD: fd, Buf: []byte("x")})
+	p.Submit(&backend.Op{Kind: backend.Close, FD: fd})
+	p.Cancel(token)
+	p.Wake()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}

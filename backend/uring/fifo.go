@@ -20,8 +20,20 @@ func (f *fifo) pop() uint64 {
 	return v
 }
 
+// full tells whether a push would make it grow.
+func (f *fifo) full() bool { return f.n == uint(len(f.ring)) }
+
+// keep drops those that keep does not return true for.
+func (f *fifo) keep(keep func(uint64) bool) {
+	for range f.n {
+		if v := f.pop(); keep(v) {
+			f.push(v)
+		}
+	}
+}
+
 func (f *fifo) push(v uint64) {
-	if f.n == uint(len(f.ring)) {
+	if f.full() {
 		grown := make([]uint64, max(64, 2*len(f.ring)))
 		for i := range f.n {
 			grown[i] = f.ring[(f.head+i)&uint(len(f.ring)-1)]

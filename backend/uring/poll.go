@@ -11,6 +11,9 @@ import (
 )
 
 func (p *proactor) Poll(dst []backend.Completion, until time.Duration) (int, error) {
+	if p.state != started {
+		return 0, backend.ErrClosed
+	}
 	p.table.BeginPoll(dst)
 	err := p.turn(until)
 	return p.table.EndPoll(), err
@@ -43,7 +46,7 @@ func (p *proactor) turn(until time.Duration) error {
 				}
 			}
 		}
-		if p.table.Filled() > 0 || p.table.Room() == 0 || now >= until {
+		if p.table.Filled() > 0 || p.table.Room() == 0 || now >= until || p.waker.called() {
 			p.waker.take()
 			return nil
 		}

@@ -31,7 +31,9 @@ type pool struct {
 	free   []uint16 // ids, as a stack
 	given  int      // buffers that the kernel has, as far as its completions have told
 	target int      // how many it is to have
-	share  int      // receives that one buffer may do for
+	most   int      // what target may grow to
+	hungry bool     // target was too few
+	mean   int      // bytes of a receive, of late
 
 	loans []uint32 // by lease - 1: onLoan and the id of the buffer, or the next free one + 1
 	next  uint32   // free loan + 1; 0 for none
@@ -51,20 +53,21 @@ const onLoan = 1 << 31
 // a time. The others are taken one for each message, however small.
 const (
 	packedSize   = 256 << 10
-	packedTarget = 4
-	packedShare  = 32
+	packedTarget = 1 << 20 // bytes
+	packedMost   = 4 << 20
 
 	plainSize   = 64 << 10
-	plainTarget = 128
+	plainTarget = 128 // buffers
+	plainMost   = 1024
 
 	poolSize = 256 << 20 // bytes of address space
 )
 
 func (l *pool) init(r *ring.Ring, g *rung, can abilities, cfg backend.Config) (err error) {
 	l.incremental = can.incremental
-	l.size, l.target, l.share = plainSize, plainTarget, 1
+	l.size = plainSize
 	if l.incremental {
-		l.size, l.target, l.share = packedSize, packedTarget, packedShare
+		l.size = packedSize
 	}
 	if cfg.BufferSize != 0 {
 		l.size = cfg.BufferSize
@@ -72,7 +75,10 @@ func (l *pool) init(r *ring.Ring, g *rung, can abilities, cfg backend.Config) (e
 	if l.count = cfg.BufferCount; l.count == 0 {
 		l.count = min(max(poolSize/l.size, 1), 1<<15)
 	}
-	l.target = min(l.target, l.count)
+	if l.target, l.most = plainTarget, plainMost; l.incremental {
+		l.target, l.most = max(packedTarget/l.size, 4), max(packedMost/l.size, 4)
+	}
+	l.target, l.most = min(l.target, l.count), min(l.most, l.count)
 	if l.mem, err = ring.Map(l.size * l.count); err != nil {
 		return err
 	}
@@ -108,6 +114,7 @@ func (l *pool) memory(bid uint16) []byte {
 // supply gives the kernel buffers up to the target.
 func (p *proactor) supply() {
 	l := &p.pool
+	l.adjust()
 	if l.given >= l.target || len(l.free) == 0 {
 		return
 	}
@@ -144,10 +151,17 @@ func (l *pool) provided(bid uint16, res int32) {
 	}
 }
 
-// grow is called when the kernel had too few buffers.
+// grow is called when the kernel had too few buffers, while others were free. It is to have more from the next turn on.
 func (l *pool) grow() {
-	if len(l.free) > 0 && l.given == 0 {
-		l.target = min(2*l.target, l.count)
+	if l.given == 0 && len(l.free) > 0 {
+		l.hungry = true
+	}
+}
+
+// adjust raises the target once, however many receives found none.
+func (l *pool) adjust() {
+	if l.hungry {
+		l.hungry, l.target = false, min(2*l.target, l.most)
 	}
 }
 
@@ -164,6 +178,7 @@ func (l *pool) take(flags uint32, n int) ([]byte, backend.Lease, error) {
 	if n > 0 {
 		b.used += uint32(n)
 		b.lent++
+		l.mean += (n - l.mean) >> 4
 	}
 	if !l.incremental || int(b.used) == l.size || flags&ring.CQEBufMore == 0 && l.passed(b) {
 		l.spent(uint16(bid))
@@ -180,6 +195,14 @@ func (l *pool) take(flags uint32, n int) ([]byte, backend.Lease, error) {
 func (l *pool) passed(b *buffer) bool {
 	head, err := l.head()
 	return err == nil && int16(head-b.place) > 0
+}
+
+// serves is the number of receives that the given buffers will do for, most likely.
+func (l *pool) serves() int {
+	if !l.incremental {
+		return l.given
+	}
+	return l.given * max(l.size/(l.mean+1), 1)
 }
 
 // spent notes that the kernel is done with a buffer.

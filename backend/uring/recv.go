@@ -60,14 +60,19 @@ func (p *proactor) starve(o *ops.Op) {
 		return
 	}
 	p.pool.grow()
-	p.table.Stats.Starved++
+	if len(p.pool.free) == 0 {
+		p.table.Stats.Starved++
+	}
+	if p.parked.full() { // perhaps with operations that have ended while they waited
+		p.parked.keep(func(token uint64) bool { return p.table.Lookup(backend.Token(token)) != nil })
+	}
 	p.parked.push(uint64(o.Token()))
 }
 
 // feed lets those go on that waited for a buffer: as many as may find one, in the order in which they came. One that
 // finds none after all comes back and waits again.
 func (p *proactor) feed() {
-	for n := p.pool.given * p.pool.share; n > 0 && !p.parked.empty() && !p.ring.Full(); n-- {
+	for n := p.pool.serves(); n > 0 && !p.parked.empty() && !p.ring.Full(); n-- {
 		if o := p.table.Lookup(backend.Token(p.parked.pop())); o != nil {
 			p.Begin(o)
 		}

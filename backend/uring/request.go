@@ -76,15 +76,15 @@ func (p *proactor) request(o *ops.Op) bool {
 	if p.ring.Full() {
 		return false
 	}
-	var refers unsafe.Pointer
-	if o.Extra != nil && o.State&waiting == 0 {
-		switch {
-		case o.Kind == backend.Connect:
-			refers = p.address(o)
-		case o.Extra.Bufs != nil:
-			refers = p.gather(o)
+	var refers unsafe.Pointer // what the entry refers to in the arena
+	switch {
+	case o.State&waiting != 0:
+	case o.Kind == backend.Connect:
+		if refers = p.address(o); refers == nil {
+			return false
 		}
-		if refers == nil && (o.Kind == backend.Connect || o.Extra.Bufs != nil) {
+	case o.Extra != nil && o.Extra.Bufs != nil:
+		if refers = p.gather(o); refers == nil {
 			return false
 		}
 	}

@@ -224,6 +224,32 @@ func TestPollsOnlyForWhatWasAsked(t *testing.T) {
 	}
 }
 
+// What waits for buffers and ends in the meantime leaves nothing behind.
+func TestParkedStaysSmall(t *testing.T) {
+	p := start(t, full, backend.Config{BufferSize: 16, BufferCount: 1})
+	fd, peer := sockets(t)
+	unix.Write(peer, ping) // more than the buffer takes
+	op := backend.Op{Kind: backend.Recv, FD: fd}
+	p.Submit(&op)
+	dst := make([]backend.Completion, 1)
+	lent := poll(t, p, dst, backend.Forever)
+	if len(lent) != 1 || lent[0].N != 16 {
+		t.Fatalf("%+v, want a whole buffer", lent)
+	}
+	defer p.Release(lent[0].Lease)
+	for range 10_000 {
+		token := p.Submit(&op)
+		poll(t, p, dst, 0)
+		p.Cancel(token)
+		if got := poll(t, p, dst, backend.Forever); len(got) != 1 || got[0].Err != backend.ErrCanceled {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if n := len(p.parked.ring); n > 256 {
+		t.Errorf("a fifo of %d for one operation", n)
+	}
+}
+
 // Completions that belong to nothing leak nothing.
 func TestStray(t *testing.T) {
 	p := start(t, full, backend.Config{})

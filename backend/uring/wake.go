@@ -46,6 +46,9 @@ func (w *waker) wake() {
 	}
 }
 
+// called tells whether there was a call that take has not told of.
+func (w *waker) called() bool { return w.state.Load() == woken }
+
 // sleep is called before a wait; false if it must not be.
 func (w *waker) sleep() bool { return w.state.CompareAndSwap(awake, sleeping) }
 

@@ -25,8 +25,11 @@ func (b *Backend) Poll(dst []backend.Completion, until time.Duration) (int, erro
 	wake := b.wake.Load() == woken && b.wake.Swap(awake) == woken
 	for {
 		b.taken = 0
-		if err := b.turn(until, wake); err != nil {
+		if err := b.turn(until, wake, b.due()); err != nil {
 			return t.EndPoll(), err
+		}
+		if b.postponed {
+			break
 		}
 		b.expire()
 		b.endAborted()
@@ -45,15 +48,16 @@ func (b *Backend) Poll(dst []backend.Completion, until time.Duration) (int, erro
 
 // turn carries out what can be: what was begun, then, unless that gives the caller something to do, what is ready. So a
 // write's memory comes back before there is a read, which finds it in cache; and what the caller does next may go out
-// before the poller is asked. That comes each second time at least.
-func (b *Backend) turn(until time.Duration, wake bool) error {
+// before the poller is asked. That comes each second time at least, and at once if something is to end early: it is then
+// looked whether there is a real result.
+func (b *Backend) turn(until time.Duration, wake, due bool) error {
 	t := b.table
 	keep := 0
 	if b.postponed && b.ready.len()+b.starved.len() > 0 {
 		keep = (t.Room() + 1) / 2
 	}
 	b.serveAll(&b.begun, keep)
-	if b.postponed = t.Filled() > 0 && !b.postponed; b.postponed {
+	if b.postponed = t.Filled() > 0 && !b.postponed && !due; b.postponed {
 		return nil
 	}
 	b.odd = !b.odd
@@ -63,6 +67,9 @@ func (b *Backend) turn(until time.Duration, wake bool) error {
 	b.serveAll(&b.ready, 0)
 	if !b.odd {
 		b.feed()
+	}
+	if int(b.round-b.ready.head) > 0 && !due {
+		return nil // not all that the poller reported last has had its turn
 	}
 	if err := b.await(until, wake); err != nil {
 		return err
@@ -75,9 +82,6 @@ func (b *Backend) turn(until time.Duration, wake bool) error {
 // to do.
 func (b *Backend) await(until time.Duration, wake bool) error {
 	t := b.table
-	if int(b.round-b.ready.head) > 0 {
-		return nil // not all that it reported last has had its turn
-	}
 	block := t.Filled() == 0 && !wake && until > 0 && b.begun.len() == 0 && b.ready.len() == 0 && len(b.aborts) == 0
 	if !block || !b.quiet {
 		if n, err := b.ask(0); n > 0 || err != nil || !block {
@@ -135,6 +139,15 @@ func (b *Backend) feed() {
 	}
 }
 
+// due tells whether an operation is to end early.
+func (b *Backend) due() bool {
+	if len(b.aborts) > 0 {
+		return true
+	}
+	next := b.table.NextDeadline(backend.Forever)
+	return next != backend.Forever && next <= b.Now()
+}
+
 // expire notes the operations whose deadline has come, and descriptors that are to be tried again.
 func (b *Backend) expire() {
 	if b.table.NextDeadline(backend.Forever) == backend.Forever && len(b.retry.list) == 0 {
@@ -167,10 +180,10 @@ func (b *Backend) end(o *ops.Op) {
 	}
 }
 
-// lastTry tries an operation that would have been tried, but for its abort.
+// lastTry tries an operation that was never tried, or that is known to be able to go on.
 func (b *Backend) lastTry(o *ops.Op) {
 	f := o.FD
-	if b.closed || b.table.Room() == 0 || o.State&tried != 0 || o.Kind == backend.Connect {
+	if b.closed || b.table.Room() == 0 || o.Kind == backend.Connect || o.State&tried != 0 && o.Cause() == backend.ErrClosed {
 		return
 	}
 	switch o {
@@ -179,7 +192,9 @@ func (b *Backend) lastTry(o *ops.Op) {
 			b.tryWriting(f, o)
 		}
 	case f.Reading():
-		b.tryReading(f, o)
+		if f.State&drained == 0 || o.State&tried == 0 {
+			b.tryReading(f, o)
+		}
 	default:
 		b.servePolls(f)
 	}

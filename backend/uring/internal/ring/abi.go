@@ -52,7 +52,6 @@ const (
 	FeatSubmitStable = 1 << 2
 	FeatRWCurPos     = 1 << 3
 	FeatFastPoll     = 1 << 5
-	FeatPoll32Bits   = 1 << 6
 	FeatExtArg       = 1 << 8
 	FeatCQESkip      = 1 << 11
 )
@@ -82,14 +81,13 @@ const (
 
 // Commands of io_uring_register.
 const (
-	registerProbe         = 8
-	registerEnableRings   = 12
-	registerRingFDs       = 20
-	unregisterRingFDs     = 21
-	registerPbufRing      = 22
-	unregisterPbufRing    = 23
-	registerPbufStatus    = 26
-	registerIOWQMaxWorker = 19
+	registerProbe       = 8
+	registerEnableRings = 12
+	registerRingFDs     = 20
+	unregisterRingFDs   = 21
+	registerPbufRing    = 22
+	unregisterPbufRing  = 23
+	registerPbufStatus  = 26
 )
 
 // pbufRingInc is a flag of registerPbufRing: a buffer is used up bit by bit.
@@ -98,7 +96,6 @@ const pbufRingInc = 1 << 1
 // Offsets for mmap.
 const (
 	offSQRing = 0
-	offCQRing = 0x8000000
 	offSQEs   = 0x10000000
 )
 

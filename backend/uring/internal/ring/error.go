@@ -28,6 +28,8 @@ func (e *Error) Error() string {
 		s += " (this kernel has none)"
 	case unix.ENOMEM:
 		s += " (RLIMIT_MEMLOCK?)"
+	case unix.EEXIST:
+		s += " (another thread's ring?)"
 	}
 	return s
 }

@@ -1,0 +1,28 @@
+package reactor
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// What there is one of for each connection, task or wait is small. That it grows is a decision, to be made here.
+func TestSizes(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		return
+	}
+	for what, size := range map[string]struct{ got, want uintptr }{
+		"conn":      {unsafe.Sizeof(conn{}), 152},     // each connection
+		"rare":      {unsafe.Sizeof(rare{}), 192},     // each with a deadline, or an error
+		"output":    {unsafe.Sizeof(output{}), 72},    // each that has written what is not sent
+		"chunk":     {unsafe.Sizeof(chunk{}), 40},     // each piece of unread input
+		"task":      {unsafe.Sizeof(task{}), 104},     // each task
+		"coroutine": {unsafe.Sizeof(coroutine{}), 48}, // each task, and each in the pool
+		"waiter":    {unsafe.Sizeof(waiter{}), 176},   // each task in Await
+		"Conn":      {unsafe.Sizeof(Conn{}), 16},
+		"Task":      {unsafe.Sizeof(Task{}), 16},
+	} {
+		if size.got != size.want {
+			t.Errorf("%s has %d bytes, and should have %d", what, size.got, size.want)
+		}
+	}
+}
