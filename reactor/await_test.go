@@ -76,8 +76,7 @@ func TestAwaitByOthers(t *testing.T) {
 		run(t, name, func(task Task) {
 			ended := task.Go(func(Task) error { return nil })
 			must(t, "Yield", task.Yield())
-			var waiting Task
-			waiting = task.Go(func(Task) error { return nil })
+			waiting := task.Go(func(Task) error { return nil })
 			for what, other := range map[string]Task{"the zero Task": {}, "an ended one": ended, "one that waits": waiting} {
 				wantErr(t, "Await by "+what, other.Await(&event.Sleep{For: time.Hour}), ErrNotTask)
 				wantErr(t, "Sleep by "+what, other.Sleep(time.Hour), ErrNotTask)

@@ -36,7 +36,6 @@ var ignoring = map[string]func(testing.TB, Task) func(){
 		return func() { ln.Accept() }
 	},
 	"Listen": func(t testing.TB, task Task) func() {
-		must(t, "Sleep", task.Sleep(5*time.Millisecond))
 		return func() {
 			if ln, err := Listen(task, "tcp", "127.0.0.1:0"); err == nil {
 				ln.Close()
@@ -66,17 +65,19 @@ func TestTaskThatIgnoresTheEnd(t *testing.T) {
 			eachBackend(t, func(t *testing.T, name string) {
 				ctx, cancel := context.WithCancel(context.Background())
 				l := testLoop(t, name, WithLinger(time.Millisecond))
-				deferred := false
+				waits, deferred := 0, false
 				must(t, "Go", l.Go(func(task Task) error {
 					task.Go(func(task Task) error {
 						defer func() { deferred = true }()
 						defer func() { recover() }() // which holds nothing
 						again := wait(t, task)
 						for {
+							waits++
 							again()
 						}
 					})
-					task.Sleep(10 * time.Millisecond)
+					when(t, task, "it waits", func() bool { return waits > 0 })
+					must(t, "Sleep", task.Sleep(5*time.Millisecond))
 					cancel()
 					return nil
 				}))

@@ -36,7 +36,7 @@ func rawPair(t *testing.T) (a, b int) {
 	return fds[0], fds[1]
 }
 
-// closeAll closes descriptors by events.
+// closeEach closes descriptors by events.
 func closeEach(t *testing.T, task Task, fds ...int) {
 	t.Helper()
 	for _, fd := range fds {

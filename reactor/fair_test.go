@@ -47,11 +47,11 @@ func TestBusyTaskStarvesNoConnection(t *testing.T) {
 				}
 			})
 			off(t, task, func() {
-				for range 20 {
+				for range 10 {
 					c, err := net.Dial("tcp", ln.Addr().String())
 					must(t, "Dial", err)
 					c.SetDeadline(time.Now().Add(limit))
-					for range 5 {
+					for range 3 {
 						c.Write([]byte("ping"))
 						if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
 							t.Errorf("Read: %v", err)
@@ -60,7 +60,7 @@ func TestBusyTaskStarvesNoConnection(t *testing.T) {
 					c.Close()
 				}
 			})
-			when(t, task, "all are served", func() bool { return served == 20 })
+			when(t, task, "all are served", func() bool { return served == 10 })
 			stop = true
 		})
 	})

@@ -232,12 +232,6 @@ func (s *spy) counts(look func()) {
 	look()
 }
 
-// counted is the number of operations of a kind that were submitted.
-func (s *spy) counted(k backend.Kind) (n int) {
-	s.counts(func() { n = s.asked[k] })
-	return n
-}
-
 // leavesNothing fails a test, when it is over, that leaves something behind or breaks a backend's contract.
 func leavesNothing(t *testing.T) {
 	t.Helper()
@@ -289,7 +283,7 @@ var warm = sync.OnceFunc(func() {
 	time.Sleep(time.Nanosecond)
 })
 
-// eventually waits until ok, for as long as a second or two.
+// eventually waits until ok, for two or three seconds at most.
 func eventually(ok func() bool) bool {
 	for pause := 100 * time.Microsecond; pause < time.Second; pause += pause / 2 {
 		if ok() {
@@ -306,7 +300,7 @@ func stacks() []byte {
 	return buf[:runtime.Stack(buf, true)]
 }
 
-// newLoop makes a loop for a test.
+// testLoop makes a loop for a test.
 func testLoop(t testing.TB, name string, opts ...Option) *Loop {
 	t.Helper()
 	l, err := New(append([]Option{WithBackend(name)}, opts...)...)

@@ -92,7 +92,6 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 		wanted               bool
 	}{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, true}, // or a restart would wait for old connections' TIME-WAIT
-		{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, cfg.ReusePort},
 		{unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReadBuffer, cfg.ReadBuffer > 0},
 		{unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer, cfg.SendBuffer > 0},
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, !cfg.Delay},
@@ -105,6 +104,11 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 			return err
 		}
 	}
+	if cfg.ReusePort {
+		if err := sock.ReusePort(fd); err != nil {
+			return err
+		}
+	}
 	if err := sock.KeepAlive(fd, orDefault(cfg.KeepAlive, defaultKeepAlive)); err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 		return err
 	}
 	if cfg.share {
-		if err := sock.SetInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		if err := sock.ReusePort(fd); err != nil {
 			return err
 		}
 	}

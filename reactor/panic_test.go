@@ -235,7 +235,7 @@ func TestPanicValues(t *testing.T) {
 	if !errors.As(err, &p) || p.Value == nil {
 		t.Errorf("panic(nil): %v", err)
 	}
-	err = runLoop(t, testLoop(t, "select"), func(Task) error { var m map[string]int; m["x"] = 1; return nil })
+	err = runLoop(t, testLoop(t, "select"), func(Task) error { n := 0; return errors.New([]string{}[n]) })
 	if !errors.As(err, &p) || p.Unwrap() == nil {
 		t.Errorf("a runtime error: %v", err)
 	}

@@ -3,11 +3,14 @@ package reactor
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/event"
 )
 
 // Functions of one goroutine are called in their order, whatever others post meanwhile.
@@ -94,19 +97,26 @@ func TestPostWakesOnce(t *testing.T) {
 
 			wakes, polls = 0, 0
 			wakes, polls = count()
-			go func() {
-				time.Sleep(2 * time.Millisecond)
-				for range 1000 {
-					l.Post(func() { called++ })
-				}
-				off <- true
-			}()
-			must(t, "Sleep", task.Sleep(10*time.Millisecond))
-			<-off
+			err := task.Await(&testEvent{register: func(r event.Reactor) error { // the loop sleeps, until it is woken
+				r.Hold()
+				go func() {
+					for !l.posts.sleeping.Load() {
+						runtime.Gosched()
+					}
+					for range 1000 {
+						l.Post(func() {
+							if called++; called == 2000 {
+								r.Ready(nil)
+							}
+						})
+					}
+				}()
+				return nil
+			}})
+			must(t, "Await", err)
 			if w, p := count(); w == 0 || w > p+1 {
 				t.Errorf("%d wakes in %d turns", w, p)
 			}
-			when(t, task, "all were called", func() bool { return called == 2000 })
 			return nil
 		})
 		must(t, "Run", err)
@@ -132,6 +142,10 @@ func TestPostAroundTheEnd(t *testing.T) {
 			l := testLoop(t, name)
 			var accepted atomic.Int64
 			var called int64
+			must(t, "Go", l.Go(func(task Task) error {
+				task.Sleep(time.Duration(i) * 50 * time.Microsecond)
+				return ends[i%len(ends)](task, cancel)
+			}))
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
@@ -147,10 +161,6 @@ func TestPostAroundTheEnd(t *testing.T) {
 					}
 				})
 			}
-			must(t, "Go", l.Go(func(task Task) error {
-				task.Sleep(time.Duration(i) * 50 * time.Microsecond)
-				return ends[i%len(ends)](task, cancel)
-			}))
 			err := runUntil(t, l, ctx)
 			wg.Wait()
 			cancel()

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/event"
 )
 
@@ -92,61 +91,69 @@ func TestContextEndsRun(t *testing.T) {
 		l := testLoop(t, name, WithErrors(func(err error) { reported = append(reported, err) }))
 		started, deferred := 0, 0
 		var waits []func(Task) error
-		waiting := func(what string, wait func(Task) error) {
+		// What begin returns waits.
+		waiting := func(what string, begin func(Task) func() error) {
 			waits = append(waits, func(task Task) error {
-				started++
 				defer func() { deferred++ }()
-				err := wait(task)
+				wait := begin(task)
+				started++
+				err := wait()
 				wantErr(t, what, err, ErrCanceled)
 				wantErr(t, what+", again", task.Sleep(time.Hour), ErrCanceled)
 				return err
 			})
 		}
-		waiting("Sleep", func(task Task) error { return task.Sleep(time.Hour) })
-		waiting("Yield", func(task Task) error {
-			for {
-				if err := task.Yield(); err != nil {
-					return err
+		waiting("Sleep", func(task Task) func() error {
+			return func() error { return task.Sleep(time.Hour) }
+		})
+		waiting("Yield", func(task Task) func() error {
+			return func() error {
+				for {
+					if err := task.Yield(); err != nil {
+						return err
+					}
 				}
 			}
 		})
-		waiting("Await", func(task Task) error {
+		waiting("Await", func(task Task) func() error {
 			r, w := newPipe(t)
-			defer closeFDs(task, r, w)
-			return task.Await(&event.ReadInto{FD: r, Buf: make([]byte, 1)})
+			return func() error {
+				defer closeFDs(task, r, w)
+				return task.Await(&event.ReadInto{FD: r, Buf: make([]byte, 1)})
+			}
 		})
-		waiting("Hold", func(task Task) error {
-			return task.Await(&testEvent{register: func(r event.Reactor) error { r.Hold(); return nil }})
+		waiting("Hold", func(task Task) func() error {
+			return func() error {
+				return task.Await(&testEvent{register: func(r event.Reactor) error { r.Hold(); return nil }})
+			}
 		})
-		waiting("Accept", func(task Task) error {
+		waiting("Accept", func(task Task) func() error {
 			ln, err := Listen(task, "tcp", "127.0.0.1:0")
 			must(t, "Listen", err)
-			_, err = ln.Accept()
-			return err
+			return func() error { _, err := ln.Accept(); return err }
 		})
-		waiting("Next", func(task Task) error {
+		waiting("Next", func(task Task) func() error {
 			a, _ := pair(t, task)
-			_, err := a.Next()
-			return err
+			return func() error { _, err := a.Next(); return err }
 		})
-		waiting("Read", func(task Task) error {
+		waiting("Read", func(task Task) func() error {
 			a, _ := pair(t, task)
-			_, err := a.Read(make([]byte, 1))
-			return err
+			return func() error { _, err := a.Read(make([]byte, 1)); return err }
 		})
-		waiting("Write", func(task Task) error {
-			a, _ := peered(t, task, ListenConfig{SendBuffer: 1}, "127.0.0.1:0")
-			_, err := a.Write(make([]byte, 8<<20))
-			return err
+		waiting("Write", func(task Task) func() error {
+			a, _ := peered(t, task, full, "127.0.0.1:0")
+			return func() error { _, err := a.Write(make([]byte, 8<<20)); return err }
 		})
-		waiting("Flush", func(task Task) error {
-			a, _ := peered(t, task, ListenConfig{SendBuffer: 1}, "127.0.0.1:0")
-			var err error
-			for err == nil {
-				a.Write(make([]byte, 8000))
-				err = a.Flush()
+		waiting("Flush", func(task Task) func() error {
+			a, _ := peered(t, task, full, "127.0.0.1:0")
+			return func() error {
+				for {
+					a.Write(make([]byte, 8000))
+					if err := a.Flush(); err != nil {
+						return err
+					}
+				}
 			}
-			return err
 		})
 		for _, w := range waits {
 			must(t, "Go", l.Go(w))
@@ -334,15 +341,21 @@ func TestBackendBreaks(t *testing.T) {
 		broken := errors.New("broken")
 		l := testLoop(t, name)
 		deferred, posted := 0, 0
+		waiting := 0
 		waits := []func(Task){
-			func(task Task) { task.Sleep(time.Hour) },
+			func(task Task) {
+				waiting++
+				task.Sleep(time.Hour)
+			},
 			func(task Task) {
 				a, _ := pair(t, task)
+				waiting++
 				a.Next()
 			},
 			func(task Task) {
 				ln, _ := Listen(task, "tcp", "127.0.0.1:0")
 				defer ln.Close()
+				waiting++
 				ln.Accept()
 			},
 			func(task Task) {
@@ -351,6 +364,7 @@ func TestBackendBreaks(t *testing.T) {
 				a.Write([]byte("x"))
 				defer func() { recover() }()
 				defer task.Go(func(task Task) error { posted++; return task.Sleep(time.Hour) })
+				waiting++
 				for {
 					a.Next()
 				}
@@ -366,7 +380,7 @@ func TestBackendBreaks(t *testing.T) {
 					return nil
 				})
 			}
-			must(t, "Sleep", task.Sleep(5*time.Millisecond))
+			when(t, task, "all wait", func() bool { return waiting == len(waits) })
 			for range posts {
 				must(t, "Post", l.Post(func() { posted++ }))
 			}
@@ -394,5 +408,3 @@ func TestBackendDoesNotStart(t *testing.T) {
 		wantErr(t, "Run", runUntil(t, l, context.Background()), broken)
 	})
 }
-
-var _ backend.Backend = (*spy)(nil)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// server is a Serve, or a Handle, that runs beside a test.
+// served is a Serve, or a Handle, that runs beside a test.
 type served struct {
 	Listening
 	address string
@@ -158,9 +158,11 @@ func TestServeErrors(t *testing.T) {
 		must(t, "Listen", err)
 		defer busy.Close()
 		wantErr(t, "a busy port", Serve(ctx, "tcp", busy.Addr().String(), echo, WithBackend(name)), unix.EADDRINUSE)
-		wantErr(t, "a busy port, with loops", Serve(ctx, "tcp", busy.Addr().String(), echo, WithBackend(name), WithLoops(2)), unix.EADDRINUSE)
+		err = Serve(ctx, "tcp", busy.Addr().String(), echo, WithBackend(name), WithLoops(2))
+		wantErr(t, "a busy port, with loops", err, unix.EADDRINUSE)
 		s := start(t, name, Serve, echo, WithLoops(2))
-		wantErr(t, "a port that another server's loops share", Serve(ctx, "tcp", s.address, echo, WithBackend(name), WithLoops(2)), unix.EADDRINUSE)
+		err = Serve(ctx, "tcp", s.address, echo, WithBackend(name), WithLoops(2))
+		wantErr(t, "a port that another server's loops share", err, unix.EADDRINUSE)
 		ask(t, s.dial(t), "ping")
 		must(t, "Serve", s.stop(t))
 		var no context.Context

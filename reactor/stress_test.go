@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -274,5 +273,3 @@ func (s *stream) end(task Task) {
 	s.done++
 	s.begin(task)
 }
-
-var _ io.Reader = Conn{}
