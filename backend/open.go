@@ -157,7 +157,7 @@ func (cfg Config) check() error {
 		value, max int
 	}{
 		{"Entries", cfg.Entries, 1 << 15},
-		{"BufferSize", cfg.BufferSize, 1 << 30},
+		{"BufferSize", cfg.BufferSize, 1 << 26},
 		{"BufferCount", cfg.BufferCount, 1 << 15},
 	} {
 		if f.value < 0 || f.value > f.max || f.value&(f.value-1) != 0 {

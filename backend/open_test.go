@@ -165,7 +165,7 @@ func TestOpenConfig(t *testing.T) {
 	ladder(t)
 	for _, cfg := range []Config{
 		{Entries: -1}, {Entries: 3}, {Entries: 1 << 16},
-		{BufferSize: -4096}, {BufferSize: 1000}, {BufferSize: 1 << 31},
+		{BufferSize: -4096}, {BufferSize: 1000}, {BufferSize: 1<<30 + 4096},
 		{BufferCount: -1}, {BufferCount: 6}, {BufferCount: 1 << 16},
 		{MaxOps: -1}, {MaxOps: 1<<30 + 1},
 	} {
@@ -174,7 +174,7 @@ func TestOpenConfig(t *testing.T) {
 		}
 	}
 	for _, cfg := range []Config{
-		{}, {Entries: 1}, {Entries: 1 << 15}, {BufferSize: 1}, {BufferSize: 1 << 30}, {BufferCount: 1}, {BufferCount: 1 << 15},
+		{}, {Entries: 1}, {Entries: 1 << 15}, {BufferSize: 1}, {BufferSize: 1 << 26}, {BufferCount: 1}, {BufferCount: 1 << 15},
 		{MaxOps: 1}, {MaxOps: 1 << 30},
 	} {
 		if b, _, err := Open("", cfg); err != nil || b.(opened).cfg != cfg {

@@ -95,8 +95,8 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 				n += len(data)
 				before := -1
 				when(t, task, "it no longer receives", func() bool {
-					stands := a.c.inBytes == before && !a.c.receiving
-					before = a.c.inBytes
+					stands := int(a.c.inBytes) == before && !a.c.receiving
+					before = int(a.c.inBytes)
 					must(t, "Sleep", task.Sleep(2*time.Millisecond))
 					return stands
 				})

@@ -45,12 +45,13 @@ type conn struct {
 	isDirty   bool // it is in the loop's list of those with output to be submitted
 	isUnread  bool // it is in the loop's list of those with lent input that nobody reads
 
-	lent             backend.Lease    // what Next has lent
+	lent    backend.Lease // what Next has lent
+	inBytes uint32        // in in
+
 	handler          func(Conn) error // its server's; nil without one
 	readers, writers waitList
 
 	in        *chunk // received and not read
-	inBytes   int    // how much that is
 	recvToken backend.Token
 	out       *output // nil while nothing is written and not sent
 	rare      *rare   // nil while it has none of what lies there

@@ -68,7 +68,7 @@ func (h Conn) Read(p []byte) (int, error) {
 		n += moved
 		if moved < len(in.data) {
 			in.data = in.data[moved:]
-			c.inBytes -= moved
+			c.inBytes -= uint32(moved)
 			c.touched = true
 			c.markUnread()
 			break
@@ -154,7 +154,7 @@ func (c *conn) append(data []byte, lease backend.Lease) {
 		at = &(*at).next
 	}
 	*at = c.loop.newChunk(data, lease)
-	c.inBytes += len(data)
+	c.inBytes += uint32(len(data))
 	c.touched = true
 	c.loop.stats.Received += uint64(len(data))
 	if c.readers.head == nil && !(c.lazy && !c.calling) {
@@ -171,7 +171,7 @@ func (c *conn) append(data []byte, lease backend.Lease) {
 func (c *conn) consumed(n int) {
 	in := c.in
 	c.in = in.next
-	c.inBytes -= n
+	c.inBytes -= uint32(n)
 	c.touched = true
 	c.loop.freeChunk(in)
 	if c.in != nil {

@@ -11,7 +11,7 @@ func TestSizes(t *testing.T) {
 		return
 	}
 	for what, size := range map[string]struct{ got, want uintptr }{
-		"conn":      {unsafe.Sizeof(conn{}), 152},     // each connection
+		"conn":      {unsafe.Sizeof(conn{}), 144},     // each connection
 		"rare":      {unsafe.Sizeof(rare{}), 192},     // each with a deadline, or an error
 		"output":    {unsafe.Sizeof(output{}), 72},    // each that has written what is not sent
 		"chunk":     {unsafe.Sizeof(chunk{}), 40},     // each piece of unread input
