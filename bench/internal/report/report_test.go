@@ -1,0 +1,178 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/eyewall/eyewall/bench/internal/rows"
+)
+
+// sample is a run with every kind of row, made up. Each server has a factor of its own.
+func sample(rounds int, faster float64, peers bool) *rows.Run {
+	random := rand.New(rand.NewPCG(1, uint64(faster*100)))
+	run := &rows.Run{Head: rows.Head{Format: rows.Format, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Command: "go -C bench run . <&>",
+		Rounds: rounds, Window: 0.25, Loops: 1, ServerCPUs: "0", ClientCPUs: "1",
+		Facts: []rows.Fact{{Name: "Processor", Text: "a <processor> & more"}, {Name: "Go", Text: "1.26"}}},
+		Foot: rows.Foot{Ended: time.Date(2026, 1, 2, 3, 6, 5, 0, time.UTC), Planned: 10, Others: 0.5, Notes: []string{"something <could> not be measured"}}}
+	for _, b := range []string{"select", "epoll", "io_uring", "io_uring/giouring"} {
+		for _, f := range []string{"task", "handler"} {
+			run.Head.Servers = append(run.Head.Servers, rows.Server{Name: b + " " + f, Backend: b, Form: f})
+		}
+	}
+	if peers {
+		for _, p := range []string{"net", "gnet", "evio"} {
+			run.Head.Servers = append(run.Head.Servers, rows.Server{Name: p, Version: "v1.2.3"})
+		}
+	}
+	cells := []rows.Cell{
+		{Kind: rows.Memory, Conns: 10000, Size: 64, Depth: 1}, {Kind: rows.Accept, Conns: 64, Size: 64, Depth: 1},
+		{Kind: rows.Latency, Conns: 100, Size: 64, Depth: 1, Rate: 20000}, {Kind: rows.Latency, Conns: 100, Size: 64, Depth: 1, Rate: 50000},
+	}
+	for _, n := range []int{1, 100, 1000, 10000} {
+		cells = append(cells, rows.Cell{Kind: rows.Load, Conns: n, Size: 64, Depth: 1})
+	}
+	for _, n := range []int{64, 1024, 65536} {
+		cells = append(cells, rows.Cell{Kind: rows.Load, Conns: 50, Size: n, Depth: 1})
+	}
+	for _, n := range []int{4, 16} {
+		cells = append(cells, rows.Cell{Kind: rows.Load, Conns: 100, Size: 64, Depth: n})
+	}
+	for round := range rounds {
+		for _, c := range cells {
+			for i, s := range run.Head.Servers {
+				noise := (1 + 0.1*float64(i)) * faster * (0.99 + 0.02*random.Float64())
+				if c.Kind == rows.Load && c.Conns == 10000 && i == 0 {
+					run.Rows = append(run.Rows, rows.Row{Cell: c, Server: s.Name, Round: round, Failed: "no answer for 5 s"})
+					continue
+				}
+				var encoded []byte
+				if c.Kind == rows.Latency {
+					h := hdrhistogram.New(64, int64(time.Second), 3)
+					for range 1000 {
+						h.RecordValue(int64(30000 * noise * (1 + random.ExpFloat64())))
+					}
+					encoded, _ = h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+				}
+				calls := 2.0 * noise
+				run.Rows = append(run.Rows, rows.Row{Cell: c, Server: s.Name, Round: round, Seconds: 0.25, Messages: 50000,
+					PerSecond: 200000 / noise, CPU: 4 * noise, Busy: 0.9, ClientCPU: 0.99, Limited: i == 2, P50: 30 * noise, P90: 60 * noise, P99: 100 * noise,
+					P999: 200 * noise, Max: 300 * noise, Histogram: string(encoded), Syscalls: &calls, Allocs: new(float64),
+					SyscallsFrom: map[bool]string{true: rows.FromIO, false: rows.FromBackend}[s.Peer()],
+					RSS:          300 * noise, Pinged: 350 * noise, Heap: 200, Stacks: 3, BaseRSS: 5 << 20})
+			}
+		}
+	}
+	return run
+}
+
+// outside finds what a page would load or lead to.
+var outside = regexp.MustCompile(`(?i)https?:|//[a-z]|url\(|@import|<script|<link|<img|<iframe|\bsrc=|href=`)
+
+// check looks whether a page is well-formed and stands alone.
+func check(t *testing.T, page []byte) {
+	t.Helper()
+	if m := outside.FindIndex(page); m != nil {
+		t.Errorf("the page needs something else: …%s…", page[max(0, m[0]-40):min(len(page), m[1]+40)])
+	}
+	for _, word := range []string{"NaN", "+Inf", "%!", "<nil>", "ZgotmplZ"} {
+		if i := bytes.Index(page, []byte(word)); i >= 0 {
+			t.Errorf("the page says %s: …%s…", word, page[max(0, i-60):min(len(page), i+60)])
+		}
+	}
+	d := xml.NewDecoder(bytes.NewReader(page))
+	d.Entity = xml.HTMLEntity
+	for {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("the page is not well-formed: %v", err)
+		}
+	}
+}
+
+func TestPage(t *testing.T) {
+	for _, peers := range []bool{false, true} {
+		for _, earlier := range []*rows.Run{nil, sample(3, 1.2, peers)} {
+			page := HTML(sample(3, 1, peers), earlier)
+			check(t, page)
+			for _, want := range []string{"This machine was busy", "io_uring/giouring handler", "something &lt;could&gt; not be measured", "a &lt;processor&gt; &amp; more", "failed"} {
+				if !bytes.Contains(page, []byte(want)) {
+					t.Errorf("the page lacks %q", want)
+				}
+			}
+			if compared := bytes.Contains(page, []byte("Beside the run of")); compared != (earlier != nil) {
+				t.Errorf("compared: %v", compared)
+			}
+			if os.Getenv("KEEP_REPORT") != "" {
+				os.WriteFile(filepath.Join(os.TempDir(), fmt.Sprintf("eyewall-sample-%v-%v.html", peers, earlier != nil)), page, 0o666)
+			}
+		}
+	}
+}
+
+// What there is may be little: an interrupt comes when it comes.
+func TestPageOfPartOfARun(t *testing.T) {
+	whole := sample(1, 1, true)
+	for n := 0; n <= len(whole.Rows); n += 61 {
+		part := *whole
+		part.Rows = whole.Rows[:n]
+		part.Foot.Interrupted = true
+		check(t, HTML(&part, whole))
+		Text(io.Discard, &part, whole)
+	}
+	Text(io.Discard, &rows.Run{}, nil)
+	check(t, HTML(&rows.Run{}, &rows.Run{}))
+}
+
+func TestText(t *testing.T) {
+	var out strings.Builder
+	Text(&out, sample(3, 1, true), sample(3, 1.2, true))
+	text := out.String()
+	for _, want := range []string{"Ratio to net", "io_uring handler", "failed", "Beside the run of", "better", "≥", "*"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q", want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 160 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if strings.Contains(text, "NaN") {
+		t.Error("the text says NaN")
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	for _, d := range differences(sample(5, 1, false), sample(5, 1.2, false)) {
+		if v := d.verdict(); v != better {
+			t.Errorf("%s, %v, %s: a sixth less is %q: %+v", d.server.Name, d.cell, d.metric.name, v, d.ratio)
+		}
+	}
+	n := 0
+	for _, d := range differences(sample(5, 1, false), sample(5, 1.001, false)) {
+		if v := d.verdict(); v == better || v == worse {
+			n++
+		}
+	}
+	if all := len(differences(sample(5, 1, false), sample(5, 1, false))); n > all/5 {
+		t.Errorf("noise passes for a difference in %d of %d figures", n, all)
+	}
+	if d := differences(sample(2, 1, false), sample(2, 1, false)); d[0].verdict() != vague {
+		t.Errorf("two rounds give %+v", d[0].ratio)
+	}
+}
