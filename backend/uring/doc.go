@@ -2,7 +2,7 @@
 //
 //   - full, for kernels from 6.1: completions are collected in the call that submits, one request serves all of a
 //     listener's connections or all that a connection receives, and the kernel picks the buffer when data is there;
-//   - basic, for kernels from 5.15: a request for each accept and each receive.
+//   - basic, for older ones: a request for each accept and each receive, and for each buffer that goes back.
 //
 // What is there is found out by trying it, once per process, and never by the kernel's version.
 //

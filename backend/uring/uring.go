@@ -100,6 +100,7 @@ func (p *proactor) Start() error {
 	p.state = started
 	p.ring.RegisterFD()
 	p.armWake()
+	p.supply() // ahead of the first receives, which would find nothing
 	return nil
 }
 
