@@ -19,5 +19,5 @@ func Open(cfg backend.Config) (backend.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readiness.New(p, readiness.Traits{Name: "epoll", Batch: 2 * maxEvents, Lasting: true}, cfg), nil
+	return readiness.New(p, readiness.Traits{Name: "epoll", Batch: maxEvents, Lasting: true}, cfg), nil
 }

@@ -1,3 +1,5 @@
+//go:build !eyewall_portable
+
 package selectpoll
 
 import (

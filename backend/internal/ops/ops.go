@@ -80,6 +80,9 @@ func (o *Op) direction() direction {
 func (f *FD) Reading() *Op { return f.first(reading) }
 func (f *FD) Writing() *Op { return f.first(writing) }
 
+// Polled tells whether there is a Poll on f.
+func (f *FD) Polled() bool { return f.queues[polling] != nil }
+
 // Polls calls do for every Poll on f. It may finish the one it is called with.
 func (f *FD) Polls(do func(*Op)) {
 	f.each(polling, do)

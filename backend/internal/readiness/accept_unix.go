@@ -1,4 +1,4 @@
-//go:build unix && !linux && !dragonfly && !freebsd && !illumos
+//go:build unix && !dragonfly && !freebsd && !illumos && (!linux || eyewall_portable)
 
 package readiness
 

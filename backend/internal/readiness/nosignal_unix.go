@@ -1,4 +1,4 @@
-//go:build unix && !linux && !darwin && !solaris && !aix
+//go:build unix && !darwin && !solaris && !aix
 
 package readiness
 

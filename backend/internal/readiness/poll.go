@@ -4,8 +4,6 @@ package readiness
 
 import (
 	"net"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
@@ -13,7 +11,7 @@ import (
 )
 
 // enoughTaken bounds the bytes that a turn receives: what it has received is to be in cache yet when it is used.
-var enoughTaken = envInt("TAKEN", 256<<10)
+const enoughTaken = 128 << 10
 
 // Poll is Backend.Poll.
 func (b *Backend) Poll(dst []backend.Completion, until time.Duration) (int, error) {
@@ -198,11 +196,4 @@ func (b *Backend) lastTry(o *ops.Op) {
 	default:
 		b.servePolls(f)
 	}
-}
-
-func envInt(name string, n int) int {
-	if v, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return v
-	}
-	return n
 }

@@ -12,21 +12,13 @@ import (
 // servePolls finishes the Poll operations of f whose events are there, and has the poller watch for the others'.
 func (b *Backend) servePolls(f *ops.FD) {
 	var asked int16
-	waiting := false
-	f.Polls(func(o *ops.Op) {
-		o.State |= tried
-		asked |= o.Events
-		waiting = true
-	})
-	if !waiting {
-		return
-	}
+	f.Polls(func(o *ops.Op) { asked |= o.Events })
 	b.table.Stats.Syscalls++
 	are, err := pollFD(f.Num, asked|unix.POLLIN)
 	if err == nil && uint16(are)&unix.POLLNVAL != 0 {
 		err = syscall.EBADF
 	}
-	asked, waiting = 0, false
+	asked = 0
 	f.Polls(func(o *ops.Op) {
 		switch is := are & (o.Events | unix.POLLERR | unix.POLLHUP); {
 		case err != nil:
@@ -35,10 +27,9 @@ func (b *Backend) servePolls(f *ops.FD) {
 			b.finish(o, int(is), nil)
 		default:
 			asked |= o.Events
-			waiting = true
 		}
 	})
-	if waiting {
+	if f.Polled() {
 		b.watchPolls(f, asked, are)
 	}
 }

@@ -34,6 +34,7 @@ const (
 	stalled  = 1 << 18 // it is in Backend.retry
 	typed    = 1 << 19 // its type has been looked at
 	stream   = 1 << 20 // and a short read has drained it
+	socket   = 1 << 21 // it is one, for certain
 )
 
 // Backend is a backend on readiness.

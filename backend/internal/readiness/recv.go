@@ -4,8 +4,10 @@ package readiness
 
 import (
 	"io"
+	"syscall"
 
 	"github.com/eyewall/eyewall/backend/internal/ops"
+	"golang.org/x/sys/unix"
 )
 
 // recvLent receives into a provided buffer.
@@ -39,9 +41,11 @@ func (b *Backend) room(f *ops.FD) []byte {
 	if room := b.pool.room(); room != nil {
 		return room
 	}
-	b.table.Stats.Starved++
-	f.State |= starving
-	b.starved.push(f)
+	if f.State&starving == 0 {
+		b.table.Stats.Starved++
+		f.State |= starving
+		b.starved.push(f)
+	}
 	return nil
 }
 
@@ -59,6 +63,18 @@ func (b *Backend) recv(f *ops.FD, o *ops.Op) {
 	default:
 		b.failed(f, o, Readable, e)
 	}
+}
+
+// isSocket tells whether f is a socket, which it finds out once.
+func (b *Backend) isSocket(f *ops.FD) bool {
+	if f.State&socket == 0 {
+		b.table.Stats.Syscalls++
+		if _, err := unix.GetsockoptInt(int(f.Num), unix.SOL_SOCKET, unix.SO_TYPE); err == syscall.ENOTSOCK {
+			return false
+		}
+		f.State |= socket
+	}
+	return true
 }
 
 // read reads from anything.

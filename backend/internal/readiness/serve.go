@@ -16,8 +16,11 @@ const (
 	resting                // it is tried again after a while, as no event will tell when
 )
 
-// tries bounds what is done at a time for one direction of one descriptor, so that none starves the others.
-const tries = 8
+// What is done at a time for one direction of one descriptor is bounded, so that none starves the others.
+const (
+	tries   = 8
+	accepts = 32
+)
 
 // serve carries out what can be of f, within bounds; what is left is queued again.
 func (b *Backend) serve(f *ops.FD) {
@@ -26,7 +29,9 @@ func (b *Backend) serve(f *ops.FD) {
 	if b.serveReading(f) {
 		left = true
 	}
-	b.servePolls(f)
+	if f.Polled() {
+		b.servePolls(f)
+	}
 	f.State &^= queued
 	if left {
 		b.push(&b.ready, f)
@@ -65,7 +70,7 @@ func (b *Backend) serveReading(f *ops.FD) bool {
 			if b.waits(f, o, Readable) {
 				return false
 			}
-		case n >= tries || b.table.Room() == 0:
+		case n >= tries && (o.Kind != backend.Accept || n >= accepts) || b.table.Room() == 0 || b.taken >= enoughTaken:
 			return true
 		default:
 			b.tryReading(f, o)
@@ -87,9 +92,12 @@ func (b *Backend) tryWriting(f *ops.FD, o *ops.Op) {
 func (b *Backend) tryReading(f *ops.FD, o *ops.Op) {
 	switch o.Kind {
 	case backend.Recv:
-		if o.Buf == nil {
+		switch {
+		case recvReads && !b.isSocket(f):
+			b.finish(o, 0, syscall.ENOTSOCK)
+		case o.Buf == nil:
 			b.recvLent(f, o)
-		} else {
+		default:
 			b.recv(f, o)
 		}
 	case backend.Read:

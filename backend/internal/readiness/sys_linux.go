@@ -1,3 +1,5 @@
+//go:build !eyewall_portable
+
 package readiness
 
 import (
@@ -10,13 +12,15 @@ import (
 // Calls on sockets, which are non-blocking, return at once: they need not tell the scheduler that they may not.
 // Nothing here allocates, as their like in x/sys does for an address that nobody asked for.
 
+const recvReads = false // recvFD is recv(2)
+
 func recvFD(fd int32, p []byte) (int, syscall.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 	return int(n), e
 }
 
 func sendFD(fd int32, p []byte) (int, syscall.Errno) {
-	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), noSignal, 0, 0)
 	return int(n), e
 }
 
@@ -28,12 +32,6 @@ func acceptFD(fd int32) (int, syscall.Errno) {
 func connectFD(fd int32, addr []byte) syscall.Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(addr))), uintptr(len(addr)))
 	return e
-}
-
-// isTCP tells whether fd is a stream of bytes that a short read has emptied.
-func isTCP(fd int32) bool {
-	p, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PROTOCOL)
-	return err == nil && p == unix.IPPROTO_TCP
 }
 
 // gather sends several pieces in one call.
@@ -68,7 +66,7 @@ func (g *gather) send(fd int32, bufs [][]byte, skip int) (n int, more bool, e sy
 	}
 	g.msg.Iov = unsafe.SliceData(g.vec)
 	g.msg.SetIovlen(len(g.vec))
-	r, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&g.msg)), unix.MSG_NOSIGNAL)
+	r, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&g.msg)), noSignal)
 	clear(g.vec) // the memory is the caller's
 	g.vec = g.vec[:0]
 	return int(r), more || int(r) < total, e

@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix && (!linux || eyewall_portable)
 
 package readiness
 
@@ -8,8 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The tag eyewall_portable has Linux use these as well, so that they can be tested there.
+
+// recvReads says that recvFD is read(2), which takes more than sockets: x/sys has no recv(2) that does not allocate an
+// address.
+const recvReads = true
+
 func recvFD(fd int32, p []byte) (int, syscall.Errno) {
-	n, err := unix.Read(int(fd), p) // recv(2) without flags, without the address that x/sys allocates
+	n, err := unix.Read(int(fd), p)
 	return n, errnoOf(err)
 }
 
@@ -25,9 +31,6 @@ func connectFD(fd int32, addr []byte) syscall.Errno {
 	}
 	return errnoOf(err)
 }
-
-// isTCP is of use to a poller that reports changes, and here is none.
-func isTCP(int32) bool { return false }
 
 // gather sends several pieces in one call.
 type gather struct{ list [][]byte }
