@@ -23,7 +23,7 @@ const ended = `echo: ended after [0-9.]+m?s, connections %d, bytes %d`
 func TestEcho(t *testing.T) {
 	program.Backends(t, func(t *testing.T, backend string) {
 		for i, host := range program.Hosts() {
-			p := program.Start(t, "echo", "-addr", host+":0", "-backend", backend)
+			p := program.Start(t, "echo", "-addr", host+":0", "-backend", backend, "-mode", []string{"task", "handler"}[i%2])
 			addr := listening(p, backend, 1)
 			if !strings.HasPrefix(addr, host+":") || strings.HasSuffix(addr, ":0") {
 				t.Errorf("the program says that it listens on %s", addr)
