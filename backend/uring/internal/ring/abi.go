@@ -93,12 +93,6 @@ const (
 // pbufRingInc is a flag of registerPbufRing: a buffer is used up bit by bit.
 const pbufRingInc = 1 << 1
 
-// Offsets for mmap.
-const (
-	offSQRing = 0
-	offSQEs   = 0x10000000
-)
-
 // SQE is a submission queue entry. The Prep methods fill a zeroed one.
 type SQE struct {
 	Opcode   uint8

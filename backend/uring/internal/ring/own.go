@@ -12,6 +12,12 @@ import (
 // Name tells the two rings apart in reports.
 const Name = "io_uring"
 
+// Offsets for mmap.
+const (
+	offSQRing = 0
+	offSQEs   = 0x10000000
+)
+
 // Ring is an io_uring on system calls of our own.
 type Ring struct {
 	sqes     []SQE
