@@ -41,7 +41,7 @@ type conn struct {
 	shutting  bool // the descriptor is being closed
 	lazy      bool // the handler is called when something has come
 	calling   bool // its handler is at work, or due
-	touched   bool // something was received or read since the handler was called
+	touched   bool // something was received or read, or the stream ended, since the handler was called
 	isDirty   bool // it is in the loop's list of those with output to be submitted
 	isUnread  bool // it is in the loop's list of those with lent input that nobody reads
 

@@ -50,6 +50,34 @@ func TestHandleEcho(t *testing.T) {
 	}
 }
 
+// A handler is called for the end of the stream, too, where that has come together with the last bytes.
+func TestHandleIsToldOfTheEnd(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		var got, ends atomic.Int64
+		s := start(t, name, Handle, func(c Conn) error {
+			data, err := c.Next()
+			got.Add(int64(len(data)))
+			if err == io.EOF {
+				ends.Add(1)
+			}
+			return err
+		})
+		const conns = 20
+		for range conns {
+			c := s.dial(t)
+			_, err := c.Write([]byte("the end"))
+			must(t, "Write", errors.Join(err, c.CloseWrite()))
+			if _, err := c.Read(make([]byte, 1)); !isEOF(err) {
+				t.Errorf("Read at the end: %v", err)
+			}
+		}
+		must(t, "Handle", s.stop(t))
+		if got.Load() != 7*conns || ends.Load() != conns {
+			t.Errorf("handlers got %d bytes and %d ends, of %d and %d", got.Load(), ends.Load(), 7*conns, conns)
+		}
+	})
+}
+
 // A handler that does not wait costs no task, and an idle connection holds no stack.
 func TestHandleHoldsNoStack(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {

@@ -90,7 +90,7 @@ func (l *Loop) handled(t *task, err error) {
 	if c := h.c; c.generation == h.generation {
 		c.calling = false
 		switch {
-		case err != nil || c.readErr() != nil && (c.in == nil || !c.touched): // or it would be called for ever
+		case err != nil || c.readErr() != nil && !c.touched: // it knows of the end, or would be called for ever
 			c.close()
 		default:
 			c.returnLent()

@@ -129,7 +129,7 @@ func (r *receiver) Complete(done *backend.Completion) {
 		}
 	}
 	if !done.More {
-		c.receiving = false
+		c.receiving, c.touched = false, true
 		paused := c.pausing
 		c.pausing = false
 		switch {
