@@ -130,8 +130,8 @@ func Open(name string, cfg Config) (Backend, Choice, error) {
 		return nil, c, fmt.Errorf("backend: unknown backend %q%s; known here: %s", name, from, strings.Join(names(), ", "))
 	}
 	format, args := "backend: cannot open %q%s", []any{name, from}
-	for _, p := range c.Passed {
-		format += "; %s: %w"
+	for i, p := range c.Passed {
+		format += []string{": ", "; "}[min(i, 1)] + "%s: %w"
 		args = append(args, p.Name, p.Err)
 	}
 	return nil, c, fmt.Errorf(format, args...)
