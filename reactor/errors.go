@@ -24,6 +24,11 @@ var (
 	ErrNotTask     = errors.New("reactor: only a task can wait, and none is running here; start one with Go")
 )
 
+var (
+	errNoContext = errors.New("reactor: Run needs a context; context.Background() never ends it")
+	errGroups    = errors.New("reactor: the loop is one of a group, which runs it by Group.Run")
+)
+
 // errGoexit ends a task that called runtime.Goexit; it is nobody's error.
 var errGoexit = errors.New("reactor: the task called runtime.Goexit")
 

@@ -41,15 +41,19 @@ type Listener struct {
 	delay     time.Duration
 	retry     timers.Timer[expirer]
 
-	handle func(Conn) error // Serve's or Handle's, for each connection; else nil
-	lazy   bool             // it is Handle's
+	server *server // whose connections it accepts; nil where Accept takes them
 }
 
 func (l *Loop) newListener(fd int, addr netip.AddrPort) *Listener {
-	ln := &Listener{loop: l, fd: fd, addr: addr}
+	ln := &Listener{fd: fd, addr: addr}
+	l.addListener(ln)
+	return ln
+}
+
+func (l *Loop) addListener(ln *Listener) {
+	ln.loop = l
 	l.listeners = append(l.listeners, ln)
 	l.open++
-	return ln
 }
 
 // Addr is the address that it listens on. Any goroutine may call it.
@@ -144,7 +148,7 @@ func (a *acceptor) Complete(done *backend.Completion) {
 	if !done.More {
 		ln.ended(done.Err)
 	}
-	if ln.handle == nil || ln.err != nil {
+	if ln.server == nil || ln.err != nil {
 		ln.waiters.wake(l)
 	}
 }
@@ -152,18 +156,13 @@ func (a *acceptor) Complete(done *backend.Completion) {
 // take is given an accepted descriptor.
 func (ln *Listener) take(fd int) {
 	l := ln.loop
-	l.stats.Accepted++
 	switch {
 	case ln.closed || l.stopping:
 		l.discard(fd)
-	case ln.handle != nil:
-		c := l.newConn(fd, sock.Remote(fd))
-		c.handler, c.lazy = ln.handle, ln.lazy
-		c.receive()
-		if !ln.lazy {
-			l.spawnHandler(c)
-		}
+	case ln.server != nil:
+		ln.server.take(l, fd)
 	default:
+		l.stats.Accepted++
 		ln.pending = append(ln.pending, fd)
 		if len(ln.pending) >= maxPending && ln.accepting && !ln.pausing {
 			ln.pausing = true
@@ -189,7 +188,7 @@ func (ln *Listener) ended(err error) {
 
 // again goes on accepting where someone wants it.
 func (ln *Listener) again() {
-	if ln.handle != nil || ln.waiters.head != nil {
+	if ln.server != nil || ln.waiters.head != nil {
 		ln.accept()
 	}
 }

@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -29,6 +28,13 @@ type Loop struct {
 	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
 	posts    posts
 	quit     atomic.Pointer[error] // set when Run's context has ended: why
+
+	group     *Group       // nil where the loop runs by itself
+	cpu       int          // that its thread is to be bound to; -1: none
+	unpin     func()       // takes that back; nil while it is not bound
+	published atomic.Int32 // tasks and connections, for its group
+	incoming  atomic.Int32 // connections that its group has sent it
+	resting   atomic.Bool  // it has nothing to do but wait for its group
 
 	// What follows is the loop goroutine's.
 
@@ -69,6 +75,8 @@ type Loop struct {
 	over     bool       // nothing is left at all
 	broken   bool       // the backend is, and gives no completions
 	abandon  bool       // tasks that still wait are to end at once
+	rests    bool       // resting is set
+	told     int32      // what published is
 	err      error      // what Run returns
 	stats    Stats      // but for what Stats adds
 }
@@ -85,19 +93,27 @@ const (
 // New makes a loop on the backend that the options, or the environment variable EYEWALL_BACKEND, or the ladder of
 // backend.Open choose. It holds descriptors until Run ends or Close is called.
 func New(opts ...Option) (*Loop, error) {
-	opt := options{linger: defaultLinger}
-	for _, o := range opts {
-		o(&opt)
+	opt, err := newOptions(opts)
+	if err != nil {
+		return nil, err
 	}
-	return newLoop(opt)
+	if opt.loops > 1 {
+		return nil, fmt.Errorf("reactor: WithLoops(%d): New makes one loop; NewGroup makes several", opt.loops)
+	}
+	return newLoop(opt, 0)
 }
 
-func newLoop(opt options) (*Loop, error) {
+// newLoop makes the ith loop.
+func newLoop(opt options, i int) (*Loop, error) {
+	cpu, err := opt.cpu(i)
+	if err != nil {
+		return nil, err
+	}
 	b, choice, err := backend.Open(opt.backend, opt.config)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
-	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, state: new(atomic.Int32), finished: make(chan struct{})}
+	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, cpu: cpu, state: new(atomic.Int32), finished: make(chan struct{})}
 	l.completions = make([]backend.Completion, max(l.caps.Batch, 1))
 	type left struct {
 		state *atomic.Int32
@@ -119,9 +135,16 @@ func (l *Loop) Go(fn func(Task) error) error {
 	return l.Post(func() { l.spawn(fn) })
 }
 
-// Close frees a loop that is not to be run. It is a no-op while Run runs, which frees it itself, and after. Any
-// goroutine may call it.
+// Close frees a loop that is not to be run. It is a no-op while Run runs, which frees it itself, and after, and for a
+// loop of a group. Any goroutine may call it.
 func (l *Loop) Close() error {
+	if l.group != nil {
+		return nil
+	}
+	return l.close()
+}
+
+func (l *Loop) close() error {
 	if !l.state.CompareAndSwap(fresh, ended) {
 		return nil
 	}
@@ -150,9 +173,16 @@ func (l *Loop) free() error {
 // Run returns the cause of ctx's end, a *PanicError, the backend's error, or else the first error that a task returned,
 // other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning.
 func (l *Loop) Run(ctx context.Context) error {
-	if ctx == nil {
-		return errors.New("reactor: Run needs a context; context.Background() never ends it")
+	switch {
+	case ctx == nil:
+		return errNoContext
+	case l.group != nil:
+		return errGroups
 	}
+	return l.run(ctx)
+}
+
+func (l *Loop) run(ctx context.Context) error {
 	if !l.state.CompareAndSwap(fresh, running) {
 		if l.state.Load() == running {
 			return ErrLoopRunning

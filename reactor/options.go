@@ -17,6 +17,10 @@ type options struct {
 	errors        func(error)
 	containPanics bool
 	loops         int
+	oneAcceptor   bool
+	pinned        bool
+	cpus          []int
+	busyPoll      time.Duration
 	listening     func(Listening)
 }
 
@@ -41,9 +45,23 @@ func WithErrors(report func(error)) Option { return func(o *options) { o.errors 
 // WithPanicsContained makes a panic end its task only, as an error for WithErrors, in place of the whole loop.
 func WithPanicsContained() Option { return func(o *options) { o.containPanics = true } }
 
-// WithLoops makes Serve run n loops (default 1), each with a listener of its own on one address (SO_REUSEPORT). A
-// loop keeps one processor busy at most; GOMAXPROCS should be n+1 or more.
+// WithLoops makes a group, or server, of n loops (default 1). A loop keeps one processor busy at most; GOMAXPROCS should
+// be n+1 or more.
 func WithLoops(n int) Option { return func(o *options) { o.loops = n } }
+
+// WithOneAcceptor has one loop of a group accept for all, and give each connection to the loop that has the fewest. Without
+// it each loop has a listener of its own, and the system spreads connections over those by a hash of their addresses
+// (SO_REUSEPORT), which costs less and is less even. Only Linux does; elsewhere one loop accepts in any case.
+func WithOneAcceptor() Option { return func(o *options) { o.oneAcceptor = true } }
+
+// WithCPUs binds the thread of the ith loop to the ith of these processors, from the first again after the last; with
+// none of them named, to those that the process may run on. It is for Linux; elsewhere there is an error.
+func WithCPUs(cpus ...int) Option { return func(o *options) { o.pinned, o.cpus = true, cpus } }
+
+// WithBusyPoll makes a loop that has nothing to do look for something for up to d, before it blocks: an answer then
+// waits for no thread to be woken. Meanwhile it keeps its processor busy, and what other goroutines are to run on that
+// waits; 0, the default, is right unless the loop has a processor to itself.
+func WithBusyPoll(d time.Duration) Option { return func(o *options) { o.busyPoll = d } }
 
 // WithListening has Serve tell, once, that all its loops listen.
 func WithListening(tell func(Listening)) Option { return func(o *options) { o.listening = tell } }

@@ -3,10 +3,12 @@ package reactor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/internal/sock"
 )
 
 // Serve listens on a TCP address and runs handle as a task for each connection, until ctx ends; then it closes the
@@ -36,85 +38,94 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	if ctx == nil || handle == nil {
 		return errors.New("reactor: a server needs a context and a handler")
 	}
-	opt := options{linger: defaultLinger, loops: 1}
-	for _, o := range opts {
-		o(&opt)
-	}
-	if opt.loops < 1 || opt.loops > maxLoops {
-		return fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)
-	}
-	addrs, err := resolve(ctx, network, address)
-	if err != nil {
-		return &net.OpError{Op: "listen", Net: network, Err: err}
-	}
-	s := server{handle: handle, lazy: lazy}
-	defer s.close()
-	for range opt.loops {
-		if err := s.add(network, addrs, opt); err != nil {
-			return err
-		}
-		addrs = []netip.AddrPort{s.listeners[0].addr} // with the port that the first one got
-	}
-	if opt.listening != nil {
-		opt.listening(Listening{Addr: s.listeners[0].Addr(), Backend: s.loops[0].Backend(), Loops: opt.loops,
-			Stats: func() []Stats { return askStats(s.loops) }})
-	}
-	return s.run(ctx)
-}
-
-const maxLoops = 1024
-
-// server is the loops of a Serve, each with a listener.
-type server struct {
-	handle    func(Conn) error
-	lazy      bool // it is Handle's
-	loops     []*Loop
-	listeners []*Listener
-}
-
-// add makes a loop and its listener.
-func (s *server) add(network string, addrs []netip.AddrPort, opt options) error {
-	l, err := newLoop(opt)
+	g, err := NewGroup(opts...)
 	if err != nil {
 		return err
 	}
-	s.loops = append(s.loops, l)
-	cfg := ListenConfig{ReusePort: len(s.listeners) > 0, share: opt.loops > 1}
-	fd, addr, err := cfg.listen(network, addrs)
+	defer g.Close()
+	addr, err := g.serve(ctx, network, address, handle, lazy)
 	if err != nil {
 		return err
 	}
-	ln := l.newListener(fd, addr)
-	ln.handle, ln.lazy = s.handle, s.lazy
-	s.listeners = append(s.listeners, ln)
+	if g.opt.listening != nil {
+		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats})
+	}
+	if err := g.Run(ctx); err != context.Cause(ctx) {
+		return err
+	}
 	return nil
 }
 
-// run runs the loops until ctx ends or one of them fails, which ends the others, too.
-func (s *server) run(ctx context.Context) error {
-	all, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	errs := make([]error, len(s.loops))
-	var wg sync.WaitGroup
-	for i, l := range s.loops {
-		ln := s.listeners[i]
-		l.Go(func(Task) error { return ln.serve() })
-		wg.Go(func() {
-			if err := l.Run(all); err != nil && err != context.Cause(all) {
-				errs[i] = err
-				cancel(err)
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+// Serve has the group's loops listen on a TCP address and run handle as a task for each connection, once the group runs.
+// See the function Serve, which makes a group and runs it; network and address are as in ListenConfig.Listen, and ctx
+// bounds the looking up of names. A group may have several servers, each of which keeps it running. Once it runs, or is
+// closed, Serve returns ErrLoopRunning.
+func (g *Group) Serve(ctx context.Context, network, address string, handle func(Conn) error) (net.Addr, error) {
+	return g.serve(ctx, network, address, handle, false)
 }
 
-// close frees what never ran.
-func (s *server) close() {
-	for _, l := range s.loops {
-		l.Close()
+// Handle is Serve with the form of handler that the function Handle describes.
+func (g *Group) Handle(ctx context.Context, network, address string, handle func(Conn) error) (net.Addr, error) {
+	return g.serve(ctx, network, address, handle, true)
+}
+
+func (g *Group) serve(ctx context.Context, network, address string, handle func(Conn) error, lazy bool) (net.Addr, error) {
+	if ctx == nil || handle == nil {
+		return nil, errors.New("reactor: a server needs a context and a handler")
 	}
+	addrs, err := resolve(ctx, network, address)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, ErrLoopRunning
+	}
+	s := &server{group: g, handle: handle, lazy: lazy}
+	if err := s.listen(network, addrs, len(g.servers)); err != nil {
+		return nil, err
+	}
+	g.servers = append(g.servers, s)
+	return s.listeners[0].Addr(), nil
+}
+
+// server is what listens on one address for a group.
+type server struct {
+	group     *Group
+	handle    func(Conn) error
+	lazy      bool // it is Handle's
+	listeners []*Listener
+	lanes     []*lane // to each loop, where one accepts for all; else nil
+}
+
+// listen makes the listeners: one for each loop, or one for all, which is the nth server's turn to have.
+func (s *server) listen(network string, addrs []netip.AddrPort, nth int) error {
+	loops := s.group.loops
+	if len(loops) > 1 && (s.group.opt.oneAcceptor || !sock.ReusePortBalances) {
+		for _, l := range loops {
+			s.lanes = append(s.lanes, newLane(s, l))
+		}
+		nth %= len(loops)
+		loops = loops[nth : nth+1]
+	}
+	for range loops {
+		cfg := ListenConfig{ReusePort: len(s.listeners) > 0, share: len(loops) > 1}
+		fd, addr, err := cfg.listen(network, addrs)
+		if err != nil {
+			for _, ln := range s.listeners {
+				unix.Close(ln.fd)
+			}
+			return err
+		}
+		s.listeners = append(s.listeners, &Listener{fd: fd, addr: addr, server: s})
+		addrs = []netip.AddrPort{addr} // with the port that the first one got
+	}
+	for i, ln := range s.listeners {
+		loops[i].addListener(ln)
+		loops[i].Go(func(Task) error { return ln.serve() })
+	}
+	return nil
 }
 
 // serve accepts until the task is canceled, or the listener fails, which ends the loop. Connections become tasks as they
@@ -125,4 +136,26 @@ func (ln *Listener) serve() error {
 		ln.loop.fail(err)
 	}
 	return nil
+}
+
+// take is given a descriptor that l has accepted.
+func (s *server) take(l *Loop, fd int) {
+	if s.lanes != nil {
+		l.publish() // what this turn has brought it so far counts, too
+		if i := s.group.leastLoaded(); s.group.loops[i] != l && s.lanes[i].send(fd) {
+			return
+		}
+	}
+	s.serve(l, fd)
+}
+
+// serve serves a connection on l.
+func (s *server) serve(l *Loop, fd int) {
+	l.stats.Accepted++
+	c := l.newConn(fd, sock.Remote(fd))
+	c.handler, c.lazy = s.handle, s.lazy
+	c.receive()
+	if !s.lazy {
+		l.spawnHandler(c)
+	}
 }

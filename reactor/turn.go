@@ -16,11 +16,14 @@ import (
 func (l *Loop) main(ctx context.Context, result chan<- error) {
 	runtime.LockOSThread()
 	defer func() {
+		if l.unpin != nil {
+			l.unpin()
+		}
 		runtime.UnlockOSThread()
 		result <- l.err
 	}()
 	defer l.exhume()
-	if err := l.backend.Start(); err != nil {
+	if err := l.begin(); err != nil {
 		l.fail(fmt.Errorf("reactor: %w", err))
 	} else {
 		stop := context.AfterFunc(ctx, func() {
@@ -38,8 +41,21 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 	if err := l.free(); err != nil && l.err == nil {
 		l.err = fmt.Errorf("reactor: %w", err)
 	}
+	l.resting.Store(true)
 	l.state.Store(ended)
 	close(l.finished)
+}
+
+// begin makes the thread the loop's.
+func (l *Loop) begin() error {
+	if l.cpu >= 0 {
+		unpin, err := pin(l.cpu)
+		if err != nil {
+			return err
+		}
+		l.unpin = unpin
+	}
+	return l.backend.Start()
 }
 
 // carry has a coroutine run the loop until that is over, or a handler waits on it.
@@ -93,6 +109,9 @@ func (l *Loop) turns(co *coroutine) {
 			}
 		}
 		l.flushDirty()
+		if l.group != nil {
+			l.publish()
+		}
 		if l.over = !l.more(); l.over {
 			returned = true
 			return
@@ -107,6 +126,8 @@ func (l *Loop) more() bool {
 	case l.broken:
 		return l.ready.n > 0 || !l.posts.closeEmpty()
 	case !l.closing && (l.live > 0 || l.posts.pending()):
+		return true
+	case !l.closing && !l.stopping && l.group.goesOn(l):
 		return true
 	case !l.closing:
 		l.closing, l.stopping = true, true
@@ -127,15 +148,40 @@ func (l *Loop) poll() {
 	if len(l.unread) > 0 {
 		until = min(until, l.keepUnread())
 	}
-	if l.ready.n > 0 || l.calls.n() > 0 || !l.posts.sleep() {
+	if l.ready.n > 0 || l.calls.n() > 0 {
 		until = 0
 	}
-	n, err := l.backend.Poll(l.completions, until)
-	l.posts.awake()
+	n, err := l.spin(until)
+	if n == 0 && err == nil {
+		if until > 0 && (!l.posts.sleep() || l.wanted()) {
+			until = 0
+		}
+		n, err = l.backend.Poll(l.completions, until)
+		l.posts.awake()
+	}
+	l.rise()
 	l.taken, l.polled = 0, n
 	if err != nil {
 		l.broke(fmt.Errorf("reactor: %w", err))
 	}
+}
+
+// spin polls without blocking, for as long as WithBusyPoll allows, until there is something to do.
+func (l *Loop) spin(until time.Duration) (n int, err error) {
+	if l.opt.busyPoll <= 0 || until == 0 {
+		return 0, nil
+	}
+	for end := min(l.after(l.opt.busyPoll), until); ; {
+		n, err = l.backend.Poll(l.completions, 0)
+		if n > 0 || err != nil || l.wanted() || l.backend.Now() >= end {
+			return n, err
+		}
+	}
+}
+
+// wanted tells whether another goroutine wants the loop to do something. Each Poll may have taken the Wake for it.
+func (l *Loop) wanted() bool {
+	return l.posts.pending() || l.quit.Load() != nil || l.rests && l.group.over.Load()
 }
 
 // complete hands out what Poll returned, and then expires timers: data that is there beats its deadline.

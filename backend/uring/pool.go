@@ -49,12 +49,14 @@ type buffer struct {
 
 const onLoan = 1 << 31
 
-// Sizes. Packed buffers can be large, since small messages share one, and few, since the kernel works on one of them at
-// a time. The others are taken one for each message, however small.
+// Sizes. Packed buffers can be few, since small messages share one. More of them would only let more large messages be
+// received ahead of their use: then they are out of the processor's cache by the time they are used. The others are
+// taken one for each message, however small.
 const (
-	packedSize   = 256 << 10
-	packedTarget = 1 << 20 // bytes
-	packedMost   = 4 << 20
+	packedSize   = 64 << 10
+	packedTarget = 256 << 10 // bytes
+	packedMost   = 1 << 20
+	largeMean    = 4 << 10 // bytes of a receive, from which on more buffers are of no use
 
 	plainSize   = 64 << 10
 	plainTarget = 128 // buffers
@@ -151,9 +153,10 @@ func (l *pool) provided(bid uint16, res int32) {
 	}
 }
 
-// grow is called when the kernel had too few buffers, while others were free. It is to have more from the next turn on.
+// grow is called when the kernel had too few buffers. Where others are free, and more would help, it is to have more from
+// the next turn on.
 func (l *pool) grow() {
-	if l.given == 0 && len(l.free) > 0 {
+	if l.given == 0 && len(l.free) > 0 && !(l.incremental && l.mean >= largeMean) {
 		l.hungry = true
 	}
 }

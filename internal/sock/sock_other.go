@@ -32,3 +32,6 @@ func remote(fd int) netip.AddrPort {
 	}
 	return parse(sa)
 }
+
+// ReusePortBalances tells that the system spreads connections over the listeners of one address.
+const ReusePortBalances = false

@@ -5,7 +5,9 @@ package readiness
 import "github.com/eyewall/eyewall/backend"
 
 const (
-	defaultBufferSize  = 256 << 10
+	// A message of 64 KiB leaves room: a read that filled its buffer would have to be followed by another. Larger buffers
+	// were slower, for what is sent from them in one piece has left the processor's cache before its end.
+	defaultBufferSize  = 80 << 10
 	defaultBufferCount = 1024
 	enoughRoom         = 64 << 10 // for a read, in a buffer that has other messages already
 
