@@ -104,14 +104,6 @@ func (e *closer) Complete(*backend.Completion) {
 
 // freeConn keeps a closed connection for later use. Its generation tells its old handles from new ones.
 func (l *Loop) freeConn(c *conn) {
-	if c.prev != nil {
-		c.prev.next = c.next
-	} else {
-		l.conns = c.next
-	}
-	if c.next != nil {
-		c.next.prev = c.prev
-	}
 	c.readers.release(l)
 	c.writers.release(l)
 	c.dropOutput()
@@ -120,7 +112,7 @@ func (l *Loop) freeConn(c *conn) {
 		*r = rare{next: l.spareRare}
 		l.spareRare = r
 	}
-	*c = conn{loop: l, generation: c.generation + 1, next: l.spareConns}
+	*c = conn{loop: l, fd: -1, generation: c.generation + 1, next: l.spareConns}
 	l.spareConns = c
 }
 
@@ -129,8 +121,8 @@ func (l *Loop) closeAll() {
 	for _, ln := range l.listeners {
 		ln.close()
 	}
-	for c := l.conns; c != nil; c = c.next {
-		if !c.closing {
+	for c := range l.conns.all() {
+		if c.fd >= 0 && !c.closing {
 			c.close()
 		}
 	}

@@ -28,7 +28,7 @@ type Conn struct {
 // connection does not need lies elsewhere.
 type conn struct {
 	loop       *Loop
-	fd         int32
+	fd         int32  // -1 while it is spare
 	generation uint32 // of handles on it
 
 	receiving bool // the multishot receive is in flight
@@ -45,8 +45,9 @@ type conn struct {
 	isDirty   bool // it is in the loop's list of those with output to be submitted
 	isUnread  bool // it is in the loop's list of those with lent input that nobody reads
 
-	lent    backend.Lease // what Next has lent
-	inBytes uint32        // in in
+	peerPort uint16
+	lent     backend.Lease // what Next has lent
+	inBytes  uint32        // in in
 
 	handler          func(Conn) error // its server's; nil without one
 	readers, writers waitList
@@ -55,9 +56,9 @@ type conn struct {
 	recvToken backend.Token
 	out       *output // nil while nothing is written and not sent
 	rare      *rare   // nil while it has none of what lies there
-	remote    netip.AddrPort
+	peer      netip.Addr
 
-	prev, next *conn // in the loop's list; next also in that of spare ones
+	next *conn // in the loop's list of spare ones
 }
 
 // rare is what few connections have.
@@ -104,18 +105,17 @@ func (c *conn) writeErr() error {
 func (l *Loop) newConn(fd int, remote netip.AddrPort) *conn {
 	c := l.spareConns
 	if c == nil {
-		c = &conn{loop: l, generation: 1}
+		c = l.conns.get()
+		c.loop, c.generation = l, 1
 	} else {
 		l.spareConns, c.next = c.next, nil
 	}
-	c.fd, c.remote = int32(fd), remote
-	if c.next = l.conns; c.next != nil {
-		c.next.prev = c
-	}
-	l.conns = c
+	c.fd, c.peer, c.peerPort = int32(fd), remote.Addr(), remote.Port()
 	l.open++
 	return c
 }
+
+func (c *conn) remote() netip.AddrPort { return netip.AddrPortFrom(c.peer, c.peerPort) }
 
 func (c *conn) handle() Conn { return Conn{c, c.generation} }
 
@@ -177,7 +177,7 @@ func (h Conn) RemoteAddr() net.Addr {
 	if h.c == nil || h.c.generation != h.generation {
 		return new(net.TCPAddr)
 	}
-	return net.TCPAddrFromAddrPort(h.c.remote)
+	return net.TCPAddrFromAddrPort(h.c.remote())
 }
 
 // SetNoDelay tells whether small segments go out at once (TCP_NODELAY), which is the default.
@@ -202,8 +202,8 @@ func (c *conn) wrap(op string, err error) error {
 		if local := sock.Local(int(c.fd)); local.IsValid() && !c.shutting {
 			e.Source = net.TCPAddrFromAddrPort(local)
 		}
-		if c.remote.IsValid() {
-			e.Addr = net.TCPAddrFromAddrPort(c.remote)
+		if c.peer.IsValid() {
+			e.Addr = net.TCPAddrFromAddrPort(c.remote())
 		}
 	}
 	return e

@@ -5,12 +5,10 @@ import "iter"
 // coroutine is a stack of its own, on which tasks run, one after the other, or the loop. It is made on the loop's thread
 // and runs nowhere else: iter.Pull's switch throws where thread and lock differ from those of its making.
 type coroutine struct {
-	loop  *Loop
+	loop  *Loop // nil when it is to end
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
-	task  *task      // what runs on it; nil while that is the loop, or nothing
-	call  *task      // as which handlers run on it while it carries the loop
-	link  *coroutine // the next one in the pool; itself when it is to end
+	task  *task // what runs on it; handlers run as this one while it carries the loop
 }
 
 func newCoroutine(l *Loop) *coroutine {
@@ -27,9 +25,10 @@ func (co *coroutine) main(yield func(struct{}) bool) {
 			co.task.run()
 		} else {
 			co.loop.work(co)
+			co.task = nil
 		}
 		yield(struct{}{})
-		if co.link == co {
+		if co.loop == nil {
 			return
 		}
 	}
@@ -37,7 +36,7 @@ func (co *coroutine) main(yield func(struct{}) bool) {
 
 // end ends a coroutine that lies in the pool, or would.
 func (co *coroutine) end() {
-	co.link = co
+	co.loop = nil
 	co.next()
 }
 
@@ -46,38 +45,34 @@ func (co *coroutine) suspend() { co.yield(struct{}{}) }
 
 // pool keeps coroutines that have no task: making one allocates and costs several switches.
 type pool struct {
-	top *coroutine // the one used last is used next, for its stack is in the cache
-	n   int
+	idle []*coroutine // the one used last is used next, for its stack is in the cache
 }
 
 // maxIdle bounds the pool. Each coroutine in it holds a stack of at least 2 KiB.
 const maxIdle = 16384
 
 func (p *pool) get(l *Loop) *coroutine {
-	co := p.top
-	if co == nil {
+	last := len(p.idle) - 1
+	if last < 0 {
 		return newCoroutine(l)
 	}
-	p.top, co.link = co.link, nil
-	p.n--
+	co := p.idle[last]
+	p.idle = p.idle[:last]
 	return co
 }
 
 func (p *pool) put(co *coroutine) {
-	if p.n == maxIdle {
+	if len(p.idle) == maxIdle {
 		co.end()
 		return
 	}
-	co.link, p.top = p.top, co
-	p.n++
+	p.idle = append(p.idle, co)
 }
 
 // drop ends every coroutine in the pool.
 func (p *pool) drop() {
-	for p.top != nil {
-		co := p.top
-		p.top = co.link
+	for _, co := range p.idle {
 		co.end()
 	}
-	p.n = 0
+	p.idle = nil
 }

@@ -39,12 +39,13 @@ func (l *Loop) callHandlers(co *coroutine) {
 		if !c.calling || c.closing { // closed meanwhile, and perhaps another one already
 			continue
 		}
-		t := co.call
+		t := co.task
 		if t == nil {
 			t = l.allocTask()
-			t.co, co.call = co, t
+			t.co, co.task = co, t
 		}
-		t.conn, t.canceled, t.refusals = c.handle(), l.stopping, 0
+		t.serve(c)
+		t.canceled, t.refusals = l.stopping, 0
 		c.touched = false
 		l.running = t
 		l.stats.Calls++
@@ -71,17 +72,17 @@ func (t *task) call() (err error) {
 			t.loop.bury(t)
 		}
 	}()
-	err = t.conn.c.handler(t.conn)
+	err = t.conn.handler(t.serves())
 	returned = true
 	return err
 }
 
 // handled looks what comes next, once a handler has returned.
 func (l *Loop) handled(t *task, err error) {
-	h := t.conn
+	h := t.serves()
 	if t.enlisted || t.queued { // it has waited, and is a task that ends now, or was woken without having waited
 		t.done = true
-		t.co.call = nil
+		t.co.task = nil
 	}
 	if t.enlisted {
 		l.delist(t)

@@ -48,14 +48,15 @@ type Loop struct {
 	ready   readyQueue
 	timers  timers.Heap[expirer]
 	passed  time.Duration // when timers were last expired
-	tasks   *task         // all that have not ended
-	live    int           // how many they are
-	spare   *task         // ended ones, to be used again
+	tasks   slab[task]
+	live    int   // tasks that have not ended
+	result  error // of the one that has just ended
+	spare   *task // ended ones, to be used again
 	pool    pool
 	dead    []*coroutine // that called Goexit
 	waiters *waiter      // to be used again
 
-	conns      *conn    // all that are not closed yet
+	conns      slab[conn]
 	spareConns *conn    // closed ones, to be used again
 	dirty      []*conn  // those with output that has not been submitted
 	unread     []unread // those that hold lent buffers which nobody has read yet
@@ -155,13 +156,15 @@ func (l *Loop) close() error {
 // free closes the backend, and the descriptors that it has not closed.
 func (l *Loop) free() error {
 	err := l.backend.Close()
-	for c := l.conns; c != nil; c = c.next {
-		unix.Close(int(c.fd))
+	for c := range l.conns.all() {
+		if c.fd >= 0 {
+			unix.Close(int(c.fd))
+		}
 	}
 	for _, ln := range l.listeners {
 		unix.Close(ln.fd)
 	}
-	l.conns, l.listeners = nil, nil
+	l.conns, l.listeners = slab[conn]{}, nil
 	return err
 }
 

@@ -14,7 +14,7 @@ func (l *Loop) spawn(fn func(Task) error) *task {
 
 // spawnHandler makes a task that calls c's handler, without a closure for each connection.
 func (l *Loop) spawnHandler(c *conn) {
-	l.newTask().conn = c.handle()
+	l.newTask().serve(c)
 }
 
 // newTask makes a task that is ready.
@@ -28,33 +28,22 @@ func (l *Loop) newTask() *task {
 func (l *Loop) allocTask() *task {
 	t := l.spare
 	if t == nil {
-		return &task{loop: l, generation: 1}
+		t = l.tasks.get()
+		t.loop, t.generation = l, 1
+		return t
 	}
-	l.spare, t.next = t.next, nil
+	l.spare, t.nextReady = t.nextReady, nil
 	return t
 }
 
 // enlist makes t one of the tasks that the loop waits for.
 func (l *Loop) enlist(t *task) {
-	if t.next = l.tasks; t.next != nil {
-		t.next.prev = t
-	}
-	l.tasks = t
 	l.live++
 	t.enlisted = true
 	t.canceled = t.canceled || l.stopping
 }
 
 func (l *Loop) delist(t *task) {
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		l.tasks = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
 	l.live--
 	t.enlisted = false
 }
@@ -83,13 +72,15 @@ func (l *Loop) resume(t *task) {
 	t.co.next()
 	l.running = nil
 	if t.done {
+		err := l.result
+		l.result = nil
 		if t.co != nil {
 			t.co.task = nil
 			l.pool.put(t.co)
 			t.co = nil
 		}
 		if t.enlisted {
-			l.finish(t) // which calls WithErrors, and so may panic
+			l.finish(t, err) // which calls WithErrors, and so may panic
 		}
 		if !t.queued {
 			l.recycle(t)
@@ -98,13 +89,13 @@ func (l *Loop) resume(t *task) {
 }
 
 // finish ends a task whose function has returned.
-func (l *Loop) finish(t *task) {
+func (l *Loop) finish(t *task, err error) {
 	t.generation++
 	l.delist(t)
 	if t.fn == nil {
-		t.conn.release()
+		t.serves().release()
 	}
-	l.ended(t, t.err)
+	l.ended(t, err)
 }
 
 // ended looks at the error that a task, or a call of a handler, has ended with.
@@ -135,7 +126,7 @@ func (l *Loop) report(err error) {
 
 // recycle keeps an ended task for later use. Its generation tells its old handles from new ones.
 func (l *Loop) recycle(t *task) {
-	*t = task{loop: l, generation: t.generation, next: l.spare}
+	*t = task{loop: l, generation: t.generation, nextReady: l.spare}
 	l.spare = t
 }
 
@@ -147,7 +138,7 @@ func (l *Loop) bury(t *task) {
 }
 
 func (l *Loop) buryCoroutine(co *coroutine) {
-	co.task, co.call = nil, nil
+	co.task = nil
 	if l.carrier == co {
 		l.carrier = nil
 	}

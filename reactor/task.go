@@ -26,18 +26,17 @@ type task struct {
 	co         *coroutine
 	generation uint32 // of handles on it
 	queued     bool   // it is in the ready queue
-	enlisted   bool   // it is in the loop's list of tasks
+	enlisted   bool   // it is one of those that the loop waits for
 	done       bool   // its function has returned
 	canceled   bool   // every wait is refused
 	refusals   int32  // waits that were refused since
 
-	fn   func(Task) error // nil for a connection's
-	err  error            // that it has ended with
-	conn Conn             // that a handler serves as this task; its c is nil for others
+	connGeneration uint32
+	conn           *conn            // that a handler serves as this task; nil for others
+	fn             func(Task) error // what it runs if it serves none
 
-	nextReady  *task // in the ready queue
+	nextReady  *task // in the ready queue; in the loop's list of spare ones
 	nextWaiter *task // in the wait list it is in
-	prev, next *task // in the loop's list of tasks
 }
 
 // Go starts fn as a task of the same loop. It begins when this task next waits.
@@ -75,6 +74,11 @@ func (t Task) Cancel() {
 func (t Task) Done() bool { return t.t == nil || t.t.generation != t.generation }
 
 func (t *task) task() Task { return Task{t, t.generation} }
+
+// serves is the connection that t serves.
+func (t *task) serves() Conn { return Conn{t.conn, t.connGeneration} }
+
+func (t *task) serve(c *conn) { t.conn, t.connGeneration = c, c.generation }
 
 func (t *task) cancel() {
 	if !t.canceled && !t.done {
@@ -120,20 +124,20 @@ func (t *task) run() {
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			t.err, returned = newPanicError(v), true
+			t.loop.result, returned = newPanicError(v), true
 		}
 		t.done = true
 		if !returned {
 			// Goexit, which no one can call off: when this coroutine ends, so will the goroutine that resumed it. So it
 			// is left here until the loop's own goroutine has nothing else to do.
-			t.err = errGoexit
+			t.loop.result = errGoexit
 			t.loop.bury(t)
 		}
 	}()
 	if t.fn != nil {
-		t.err = t.fn(t.task())
+		t.loop.result = t.fn(t.task())
 	} else {
-		t.err = t.conn.c.handler(t.conn)
+		t.loop.result = t.conn.handler(t.serves())
 	}
 	returned = true
 }

@@ -211,8 +211,10 @@ func (l *Loop) fail(err error) {
 		l.err = errors.Join(l.err, err)
 	}
 	l.stopping = true
-	for t := l.tasks; t != nil; t = t.next {
-		t.cancel()
+	for t := range l.tasks.all() {
+		if t.enlisted {
+			t.cancel()
+		}
 	}
 	for _, ln := range l.listeners {
 		ln.close()
@@ -223,9 +225,11 @@ func (l *Loop) fail(err error) {
 func (l *Loop) broke(err error) {
 	l.fail(err)
 	l.broken, l.abandon = true, true
-	for l.tasks != nil {
-		for t := l.tasks; t != nil; t = t.next {
-			l.wake(t)
+	for l.live > 0 {
+		for t := range l.tasks.all() {
+			if t.enlisted {
+				l.wake(t)
+			}
 		}
 		for l.ready.n > 0 {
 			l.resume(l.ready.pop())

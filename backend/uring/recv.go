@@ -14,8 +14,8 @@ import (
 func (p *proactor) prepRecv(e *ring.SQE, o *ops.Op) {
 	fd := o.FD.Num
 	switch {
-	case o.Buf != nil:
-		e.PrepRecv(fd, o.Buf)
+	case !o.Lent():
+		e.PrepRecv(fd, o.Extra.Buf)
 	case o.Multishot && p.rung.multishot:
 		e.PrepRecvMultishot(fd, bufferGroup)
 	default:
@@ -46,7 +46,7 @@ func (p *proactor) received(o *ops.Op, res int32, flags uint32) {
 		// Nothing came, and the request goes on.
 	case res == 0:
 		p.end(o, io.EOF)
-	case unix.Errno(-res) == unix.ENOBUFS && o.Buf == nil:
+	case unix.Errno(-res) == unix.ENOBUFS && o.Lent():
 		p.starve(o)
 	default:
 		p.failed(o, res)

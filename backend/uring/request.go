@@ -66,7 +66,7 @@ func (p *proactor) await(o *ops.Op) {
 func (p *proactor) end(o *ops.Op, err error) {
 	n := 0
 	if o.Kind == backend.Send || o.Kind == backend.Write {
-		n = o.Moved
+		n = o.Moved()
 	}
 	p.table.Finish(o, n, err, nil, 0)
 }
@@ -83,7 +83,7 @@ func (p *proactor) request(o *ops.Op) bool {
 		if refers = p.address(o); refers == nil {
 			return false
 		}
-	case o.Extra != nil && o.Extra.Bufs != nil:
+	case o.Kind == backend.Send && o.Extra.Bufs != nil:
 		if refers = p.gather(o); refers == nil {
 			return false
 		}
@@ -98,15 +98,15 @@ func (p *proactor) request(o *ops.Op) bool {
 	case o.Kind == backend.Send && refers != nil:
 		e.PrepSendmsg(fd, (*ring.Msghdr)(refers))
 	case o.Kind == backend.Send:
-		e.PrepSend(fd, o.Buf[o.Moved:])
+		e.PrepSend(fd, o.Extra.Buf[o.Extra.Moved:])
 	case o.Kind == backend.Accept:
 		e.PrepAccept(fd, o.Multishot && p.rung.multishot)
 	case o.Kind == backend.Connect:
 		e.PrepConnect(fd, refers, len(o.Extra.Addr))
 	case o.Kind == backend.Read:
-		e.PrepRead(fd, o.Buf)
+		e.PrepRead(fd, o.Extra.Buf)
 	case o.Kind == backend.Write:
-		e.PrepWrite(fd, o.Buf[o.Moved:])
+		e.PrepWrite(fd, o.Extra.Buf[o.Extra.Moved:])
 	case o.Kind == backend.Poll:
 		e.PrepPoll(fd, uint32(uint16(o.Events)), o.State&edge != 0)
 	}

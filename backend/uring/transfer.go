@@ -17,10 +17,10 @@ func (p *proactor) sent(o *ops.Op, res int32) {
 		p.failed(o, res)
 		return
 	}
-	o.Moved += int(res)
+	o.Extra.Moved += int(res)
 	switch {
-	case o.Moved >= size(o):
-		p.table.Finish(o, o.Moved, nil, nil, 0)
+	case o.Extra.Moved >= size(o):
+		p.table.Finish(o, o.Extra.Moved, nil, nil, 0)
 	case res == 0:
 		p.end(o, io.ErrShortWrite) // it would go on for ever
 	default:
@@ -30,8 +30,8 @@ func (p *proactor) sent(o *ops.Op, res int32) {
 
 // size is the number of bytes that o is to send or write.
 func size(o *ops.Op) int {
-	if o.Extra == nil || o.Extra.Bufs == nil {
-		return len(o.Buf)
+	if o.Extra.Bufs == nil {
+		return len(o.Extra.Buf)
 	}
 	n := 0
 	for _, b := range o.Extra.Bufs {
@@ -57,7 +57,7 @@ const maxPieces = 256
 
 // gather lays out in the arena what is left of o's Bufs, up to maxPieces of them; nil if there is no room.
 func (p *proactor) gather(o *ops.Op) unsafe.Pointer {
-	bufs, skip := o.Extra.Bufs, o.Moved
+	bufs, skip := o.Extra.Bufs, o.Extra.Moved
 	for len(bufs) > 0 && skip >= len(bufs[0]) {
 		skip -= len(bufs[0])
 		bufs = bufs[1:]
@@ -79,17 +79,17 @@ func (p *proactor) gather(o *ops.Op) unsafe.Pointer {
 
 // polled handles the result of a Poll's request.
 func (p *proactor) polled(o *ops.Op, res int32) {
-	if o.Moved == 0 && res > 0 {
+	if o.Extra.Moved == 0 && res > 0 {
 		// Unlike poll(2), the kernel tells of a peer that has shut down its half also where nobody asked.
-		o.Moved = int(res) & (int(uint16(o.Events)) | unix.POLLERR | unix.POLLHUP)
+		o.Extra.Moved = int(res) & (int(uint16(o.Events)) | unix.POLLERR | unix.POLLHUP)
 	}
 	switch {
 	case o.State&flying != 0:
-		if o.Moved != 0 && !o.Aborted() {
+		if o.Extra.Moved != 0 && !o.Aborted() {
 			p.cancel(o)
 		}
-	case o.Moved != 0:
-		p.table.Finish(o, o.Moved, nil, nil, 0)
+	case o.Extra.Moved != 0:
+		p.table.Finish(o, o.Extra.Moved, nil, nil, 0)
 	case res < 0:
 		p.failed(o, res)
 	default:

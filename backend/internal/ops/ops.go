@@ -33,16 +33,17 @@ type Op struct {
 
 	slot, generation uint32
 
-	Moved int // bytes of Send and Write done so far; the engine keeps it
-	Buf   []byte
 	FD    *FD
 	Sink  backend.Sink
-	Extra *Extra // nil unless the operation has one of what lies there
+	Extra *Extra // nil unless the operation has what lies there
 	next  *Op    // in the queue of its direction, a ring; in the slab's free list
 }
 
-// Extra is what few operations have.
+// Extra is what an operation needs that does not just wait, as an Accept does, or a Recv that is lent what comes: those
+// are the many.
 type Extra struct {
+	Moved int // bytes of Send and Write done so far, the events of Poll; the engine keeps it
+	Buf   []byte
 	Bufs  [][]byte
 	Addr  []byte
 	timer timers.Timer[*Op] // the deadline
@@ -111,6 +112,17 @@ func (f *FD) each(d direction, do func(*Op)) {
 // Token names the operation.
 func (o *Op) Token() backend.Token { return backend.MakeToken(o.slot, o.generation) }
 
+// Moved is how much is done of it, for all kinds.
+func (o *Op) Moved() int {
+	if o.Extra == nil {
+		return 0
+	}
+	return o.Extra.Moved
+}
+
+// Lent tells whether it is a Recv that is lent what comes.
+func (o *Op) Lent() bool { return o.Kind == backend.Recv && (o.Extra == nil || o.Extra.Buf == nil) }
+
 // Aborted tells whether Abort was asked for.
 func (o *Op) Aborted() bool { return o.cause != 0 }
 
@@ -138,7 +150,7 @@ func (c cause) err() error {
 }
 
 const (
-	chunk         = 256     // operations, and descriptors, in a piece of their tables
+	chunk         = 1024    // operations, and descriptors, in a piece of their tables
 	defaultMaxOps = 1 << 20 // Config.MaxOps
 	maxFD         = 1 << 24 // no system has higher descriptors; it keeps the table from growing for a mere mistake
 )
@@ -180,7 +192,7 @@ func New(e Engine, maxOps int) *Table {
 func (t *Table) Submit(op *backend.Op) backend.Token {
 	o := t.alloc()
 	t.Stats.Submitted++
-	o.Kind, o.Multishot, o.Events, o.Buf, o.Sink = op.Kind, op.Multishot, op.Events, op.Buf, op.Sink
+	o.Kind, o.Multishot, o.Events, o.Sink = op.Kind, op.Multishot, op.Events, op.Sink
 	token := o.Token()
 	if err := op.Check(); err != nil {
 		t.reject(o, err)
@@ -204,10 +216,10 @@ func (t *Table) Submit(op *backend.Op) backend.Token {
 		t.close(o)
 		return token
 	}
-	if op.Bufs != nil || op.Addr != nil || op.Deadline != 0 {
+	d := o.direction()
+	if d != reading || op.Buf != nil || op.Deadline != 0 {
 		t.extend(o, op)
 	}
-	d := o.direction()
 	last := f.queues[d]
 	f.queues[d] = o
 	if last == nil {
@@ -409,7 +421,7 @@ func (t *Table) extend(o *Op, op *backend.Op) {
 	} else {
 		t.freeExtra, e.next = e.next, nil
 	}
-	e.Bufs, e.Addr, o.Extra = op.Bufs, op.Addr, e
+	e.Moved, e.Buf, e.Bufs, e.Addr, o.Extra = 0, op.Buf, op.Bufs, op.Addr, e
 	if op.Deadline != 0 {
 		e.timer.Value = o
 		t.deadlines.Set(&e.timer, op.Deadline)
@@ -438,7 +450,7 @@ func (t *Table) alloc() *Op {
 func (t *Table) release(o *Op) {
 	if e := o.Extra; e != nil {
 		t.deadlines.Stop(&e.timer)
-		e.Bufs, e.Addr, e.timer.Value = nil, nil, nil
+		e.Buf, e.Bufs, e.Addr, e.timer.Value = nil, nil, nil, nil
 		e.next, t.freeExtra = t.freeExtra, e
 	}
 	generation := o.generation + 1

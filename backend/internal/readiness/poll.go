@@ -174,7 +174,7 @@ func (b *Backend) endAborted() {
 func (b *Backend) end(o *ops.Op) {
 	token := o.Token()
 	if b.lastTry(o); b.table.Lookup(token) == o {
-		b.finish(o, o.Moved, o.Cause())
+		b.finish(o, o.Moved(), o.Cause())
 	}
 }
 

@@ -52,11 +52,11 @@ func (b *Backend) room(f *ops.FD) []byte {
 // recv receives into the operation's own buffer.
 func (b *Backend) recv(f *ops.FD, o *ops.Op) {
 	b.table.Stats.Syscalls++
-	n, e := recvFD(f.Num, o.Buf)
+	n, e := recvFD(f.Num, o.Extra.Buf)
 	switch {
 	case e == 0 && n > 0:
 		b.taken += n
-		b.took(f, n, len(o.Buf))
+		b.took(f, n, len(o.Extra.Buf))
 		b.finish(o, n, nil)
 	case e == 0:
 		b.finish(o, 0, io.EOF)
@@ -80,7 +80,7 @@ func (b *Backend) isSocket(f *ops.FD) bool {
 // read reads from anything.
 func (b *Backend) read(f *ops.FD, o *ops.Op) {
 	b.table.Stats.Syscalls++
-	n, e := readFD(f.Num, o.Buf)
+	n, e := readFD(f.Num, o.Extra.Buf)
 	switch {
 	case e == 0 && n > 0:
 		b.finish(o, n, nil)

@@ -11,20 +11,22 @@ import (
 // send sends what is left of the operation's bytes, as much as goes.
 func (b *Backend) send(f *ops.FD, o *ops.Op) {
 	b.table.Stats.Syscalls++
-	if o.Extra != nil && o.Extra.Bufs != nil {
-		n, more, e := b.gather.send(f.Num, o.Extra.Bufs, o.Moved)
+	x := o.Extra
+	if x.Bufs != nil {
+		n, more, e := b.gather.send(f.Num, x.Bufs, x.Moved)
 		b.wrote(f, o, n, more, e)
 		return
 	}
-	n, e := sendFD(f.Num, o.Buf[o.Moved:])
-	b.wrote(f, o, n, o.Moved+n < len(o.Buf), e)
+	n, e := sendFD(f.Num, x.Buf[x.Moved:])
+	b.wrote(f, o, n, x.Moved+n < len(x.Buf), e)
 }
 
 // write writes what is left of the operation's bytes, as much as goes.
 func (b *Backend) write(f *ops.FD, o *ops.Op) {
 	b.table.Stats.Syscalls++
-	n, e := writeFD(f.Num, o.Buf[o.Moved:])
-	b.wrote(f, o, n, o.Moved+n < len(o.Buf), e)
+	x := o.Extra
+	n, e := writeFD(f.Num, x.Buf[x.Moved:])
+	b.wrote(f, o, n, x.Moved+n < len(x.Buf), e)
 }
 
 // wrote notes that n bytes more of o went out. With more to come it is tried again, up to EAGAIN: that makes sure of an
@@ -35,8 +37,8 @@ func (b *Backend) wrote(f *ops.FD, o *ops.Op, n int, more bool, e syscall.Errno)
 		return
 	}
 	o.State |= tried
-	o.Moved += n
+	o.Extra.Moved += n
 	if !more {
-		b.finish(o, o.Moved, nil)
+		b.finish(o, o.Extra.Moved, nil)
 	}
 }

@@ -64,7 +64,7 @@ func (b *Backend) serveReading(f *ops.FD) bool {
 	for n := 0; ; n++ {
 		o := f.Reading()
 		switch {
-		case o == nil || f.State&starving != 0 && o.Kind == backend.Recv && o.Buf == nil:
+		case o == nil || f.State&starving != 0 && o.Lent():
 			return false
 		case f.State&drained != 0:
 			if b.waits(f, o, Readable) {
@@ -95,7 +95,7 @@ func (b *Backend) tryReading(f *ops.FD, o *ops.Op) {
 		switch {
 		case recvReads && !b.isSocket(f):
 			b.finish(o, 0, syscall.ENOTSOCK)
-		case o.Buf == nil:
+		case o.Lent():
 			b.recvLent(f, o)
 		default:
 			b.recv(f, o)
@@ -120,7 +120,7 @@ func (b *Backend) waits(f *ops.FD, o *ops.Op, direction Ready) bool {
 	}
 	f.State &^= uint32(direction)
 	if err != syscall.EPERM {
-		b.finish(o, o.Moved, err)
+		b.finish(o, o.Moved(), err)
 	}
 	return false
 }
@@ -150,6 +150,6 @@ func (b *Backend) failed(f *ops.FD, o *ops.Op, direction Ready, e syscall.Errno)
 		o.State |= tried
 		f.State |= uint32(direction)
 	default:
-		b.finish(o, o.Moved, e)
+		b.finish(o, o.Moved(), e)
 	}
 }
