@@ -28,16 +28,10 @@ type chunk struct {
 // all connections of the loop share. At the end of the stream the error is io.EOF. Everything that arrived before an
 // error comes before it.
 func (h Conn) Next() ([]byte, error) {
-	c, t, err := h.enter()
-	if err != nil {
-		return nil, readError(c, err)
+	if err := h.awaitInput(); err != nil {
+		return nil, err
 	}
-	c.returnLent()
-	if c.in == nil || c.readExpired() {
-		if err := h.awaitInput(t); err != nil {
-			return nil, readError(c, err)
-		}
-	}
+	c := h.c
 	in := c.in
 	data := in.data
 	c.lent = in.lease
@@ -48,19 +42,14 @@ func (h Conn) Next() ([]byte, error) {
 // Read reads what has arrived, at least one byte, waiting until there is one. See Next for what it returns at the end,
 // and io.Reader.
 func (h Conn) Read(p []byte) (int, error) {
-	c, t, err := h.enter()
-	if err != nil {
+	if len(p) == 0 {
+		c, _, err := h.enter()
 		return 0, readError(c, err)
 	}
-	c.returnLent()
-	if len(p) == 0 {
-		return 0, nil
+	if err := h.awaitInput(); err != nil {
+		return 0, err
 	}
-	if c.in == nil || c.readExpired() {
-		if err := h.awaitInput(t); err != nil {
-			return 0, readError(c, err)
-		}
-	}
+	c := h.c
 	n := 0
 	for n < len(p) && c.in != nil {
 		in := c.in
@@ -80,29 +69,51 @@ func (h Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// awaitInput waits until there is a chunk.
-func (h Conn) awaitInput(t *task) error {
-	c := h.c
-	for {
-		switch {
-		case c.readExpired():
-			if c.in != nil {
-				c.markUnread()
-			}
-			return ErrDeadline
-		case c.in != nil:
-			return nil
-		case c.readErr() != nil:
-			return c.readErr()
+// awaitInput takes back what Next has lent and waits until there is a chunk. An idle task has its frame, and those below
+// it, on a stack that is cold by the time it goes on: they are kept few and small, and what they rarely call apart.
+func (h Conn) awaitInput() error {
+	c, t, err := h.enter()
+	if err != nil {
+		return readError(c, err)
+	}
+	c.returnLent()
+	for c.in == nil || c.readExpired() {
+		if err := c.noInput(t); err != nil {
+			return readError(c, err)
 		}
-		c.receive()
-		if err := h.wait(&c.readers, t); err != nil {
-			if c.generation == h.generation && c.in != nil {
-				c.markUnread()
-			}
-			return err
+		c.readers.push(t)
+		t.park()
+		c.readers.remove(t)
+		if c.generation != h.generation {
+			return opErrorClosed("read")
 		}
 	}
+	return nil
+}
+
+// noInput returns why t must not wait for input; if it may, there is a receive in flight.
+//
+//go:noinline
+func (c *conn) noInput(t *task) error {
+	var err error
+	switch {
+	case c.readExpired():
+		err = ErrDeadline
+	case c.readErr() != nil:
+		return c.readErr()
+	case t.canceled:
+		h := c.handle()
+		if err = t.refused(); c.generation != h.generation {
+			return err
+		}
+	default:
+		c.receive()
+		return nil
+	}
+	if c.in != nil { // which came while t waited, so that nobody has marked it
+		c.markUnread()
+	}
+	return err
 }
 
 // receive sees to it that a receive is in flight, or will be.
@@ -196,8 +207,11 @@ func (c *conn) dropInput() {
 	}
 }
 
+// readError is what a call that reads returns for err.
+//
+//go:noinline
 func readError(c *conn, err error) error {
-	if err == io.EOF {
+	if err == nil || err == io.EOF {
 		return err
 	}
 	return c.wrap("read", err)

@@ -15,6 +15,8 @@ type unread struct {
 }
 
 // markUnread notes that the connection is one.
+//
+//go:noinline
 func (c *conn) markUnread() {
 	if !c.isUnread {
 		c.isUnread = true
