@@ -24,8 +24,11 @@ var served struct{ connections, bytes atomic.Int64 } // on all loops; of connect
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8888", "`host:port` to listen on, an IPv6 host in brackets: [::1]:8888")
 	backend := cli.Backend()
-	loops := flag.Int("loops", 1, "event loops, each with a listener and a thread of its own")
+	loops := flag.Int("loops", 1, "event loops, each on a thread of its own")
 	mode := flag.String("mode", "task", "task, for a task for each connection, or handler, for a function called when something has come")
+	accept := flag.String("accept", "each", "each, for a listener for each loop, or one, that gives a connection to the loop with the fewest")
+	busy := flag.Duration("busy-poll", 0, "how long a loop that has nothing to do looks for something before it blocks")
+	pin := flag.Bool("pin", false, "bind each loop to a processor")
 	cli.Parse()
 	serve, handle := reactor.Serve, echo
 	switch *mode {
@@ -34,6 +37,20 @@ func main() {
 		serve, handle = reactor.Handle, echoOnce
 	default:
 		cli.Misuse(fmt.Errorf("-mode is %q; it must be task or handler", *mode))
+	}
+	opts := []reactor.Option{reactor.WithBackend(*backend), reactor.WithLoops(*loops), reactor.WithBusyPoll(*busy)}
+	switch *accept {
+	case "each":
+	case "one":
+		opts = append(opts, reactor.WithOneAcceptor())
+	default:
+		cli.Misuse(fmt.Errorf("-accept is %q; it must be each or one", *accept))
+	}
+	if *busy < 0 {
+		cli.Misuse(fmt.Errorf("-busy-poll is %v; it must not be negative", *busy))
+	}
+	if *pin {
+		opts = append(opts, reactor.WithCPUs())
 	}
 	if *loops < 1 || *loops > 1024 {
 		cli.Misuse(fmt.Errorf("-loops is %d; it must be from 1 to 1024", *loops))
@@ -45,11 +62,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second signal ends the program at once
 	start := time.Now()
-	err := serve(ctx, "tcp", *addr, handle,
-		reactor.WithBackend(*backend), reactor.WithLoops(*loops),
-		reactor.WithListening(func(l reactor.Listening) {
-			fmt.Printf("echo: listening on %v, backend %v, loops %d\n", l.Addr, l.Backend, l.Loops)
-		}))
+	opts = append(opts, reactor.WithListening(func(l reactor.Listening) {
+		fmt.Printf("echo: listening on %v, backend %v, loops %d\n", l.Addr, l.Backend, l.Loops)
+	}))
+	err := serve(ctx, "tcp", *addr, handle, opts...)
 	if err != nil {
 		cli.Fail(err)
 	}
