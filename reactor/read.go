@@ -151,10 +151,13 @@ func (r *receiver) Complete(done *backend.Completion) {
 			c.more().readErr = done.Err
 		}
 	}
-	if c.readers.head != nil {
+	switch {
+	case c.readers.head != nil:
 		c.readers.wake(l)
-	} else if c.in != nil || c.readErr() != nil {
+	case c.in != nil || c.readErr() != nil:
 		c.due()
+	case !c.receiving && c.lazy && !c.calling && !c.closing: // all was read before the pause began
+		c.receive()
 	}
 }
 
