@@ -18,6 +18,7 @@ type posts struct {
 
 	waiting  atomic.Int32 // how many there are, those taken out of in and not yet run included
 	sleeping atomic.Bool  // the loop is in Poll, or about to be
+	wakes    atomic.Uint64
 
 	now []func() // taken out, being run; the loop's
 	at  int      // of now
@@ -42,6 +43,7 @@ func (l *Loop) Post(fn func()) error {
 	p.waiting.Add(1)
 	p.mu.Unlock()
 	if p.sleeping.CompareAndSwap(true, false) {
+		p.wakes.Add(1)
 		l.backend.Wake()
 	}
 	return nil

@@ -18,6 +18,7 @@ type Stats struct {
 	SendStalls uint64 // times a writer waited for the peer to take what was written
 	ReadPauses uint64 // times a connection stopped receiving since too much was unread
 	Posts      uint64 // functions that Post had run
+	Wakes      uint64 // times that Post found the loop waiting, and woke it
 
 	Tasks int           // that have not ended
 	Conns int           // connections and listeners that are open
@@ -29,7 +30,7 @@ type Stats struct {
 // Stats tells what the loop has done. It is for what runs on the loop; Listening.Stats is for others.
 func (l *Loop) Stats() Stats {
 	s := l.stats
-	s.Tasks, s.Conns, s.Posts, s.Backend = l.live, l.open, l.posts.ran, l.backend.Stats()
+	s.Tasks, s.Conns, s.Posts, s.Wakes, s.Backend = l.live, l.open, l.posts.ran, l.posts.wakes.Load(), l.backend.Stats()
 	return s
 }
 
