@@ -13,7 +13,8 @@
 //
 // [Serve] is a server in one call, a task for each connection; [Handle] takes a handler that is called when something
 // has come. Below them is the [Loop]: [New], [Loop.Go] and [Loop.Run], with [Listen] and [Dial] in tasks. A [Task] waits
-// for anything that package event describes by [Task.Await].
+// for anything that package event describes by [Task.Await]. A [Group] is several loops that run together, each on a
+// thread of its own, with servers and tasks spread over them.
 //
 // # Which goroutine may call what
 //
