@@ -115,7 +115,7 @@ func (w *waiter) interrupt() {
 		return
 	}
 	if w.flight == 0 {
-		w.end(ErrCanceled)
+		w.end(w.task.cause())
 	} else {
 		w.cutShort()
 	}
@@ -157,6 +157,9 @@ func (w *waiter) expire(l *Loop) {
 
 func (w *waiter) resume(c *backend.Completion) {
 	over, err := w.ask(c)
+	if over && err == ErrCanceled && w.cut && w.task != nil && w.task.canceled {
+		err = w.task.cause()
+	}
 	if over {
 		w.end(err)
 	}
@@ -164,7 +167,7 @@ func (w *waiter) resume(c *backend.Completion) {
 		return
 	}
 	if !w.over && w.cut && w.flight == 0 {
-		w.end(ErrCanceled) // a canceled event that would wait for more
+		w.end(w.task.cause()) // a canceled event that would wait for more
 	}
 	w.settle()
 	if w.over && w.flight == 0 {

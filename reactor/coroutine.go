@@ -5,14 +5,13 @@ import "iter"
 // coroutine is a stack of its own, on which tasks run, one after the other, or the loop. It is made on the loop's thread
 // and runs nowhere else: iter.Pull's switch throws where thread and lock differ from those of its making.
 type coroutine struct {
-	loop  *Loop // nil when it is to end
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
-	task  *task // what runs on it; handlers run as this one while it carries the loop
+	task  *task // what runs on it: the loop's own is as what handlers run; nil when it is to end
 }
 
-func newCoroutine(l *Loop) *coroutine {
-	co := &coroutine{loop: l}
+func newCoroutine() *coroutine {
+	co := new(coroutine)
 	co.next, _ = iter.Pull(co.main) // without stop: main returns by itself, and that is less to keep
 	return co
 }
@@ -21,14 +20,14 @@ func newCoroutine(l *Loop) *coroutine {
 func (co *coroutine) main(yield func(struct{}) bool) {
 	co.yield = yield
 	for {
-		if co.task != nil {
-			co.task.run()
+		if t := co.task; t.runs() {
+			t.run()
 		} else {
-			co.loop.work(co)
-			co.task = nil
+			t.loop.work(co)
 		}
+		co.task = nil
 		yield(struct{}{})
-		if co.loop == nil {
+		if co.task == nil {
 			return
 		}
 	}
@@ -36,7 +35,7 @@ func (co *coroutine) main(yield func(struct{}) bool) {
 
 // end ends a coroutine that lies in the pool, or would.
 func (co *coroutine) end() {
-	co.loop = nil
+	co.task = nil
 	co.next()
 }
 
@@ -51,10 +50,10 @@ type pool struct {
 // maxIdle bounds the pool. Each coroutine in it holds a stack of at least 2 KiB.
 const maxIdle = 16384
 
-func (p *pool) get(l *Loop) *coroutine {
+func (p *pool) get() *coroutine {
 	last := len(p.idle) - 1
 	if last < 0 {
-		return newCoroutine(l)
+		return newCoroutine()
 	}
 	co := p.idle[last]
 	p.idle = p.idle[:last]

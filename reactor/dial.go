@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -27,7 +26,7 @@ func Dial(t Task, network, address string) (Conn, error) {
 	for _, addr := range addrs {
 		var c Conn
 		c, err = t.dial(network, loopback(addr))
-		if err == nil || errors.Is(err, ErrCanceled) {
+		if err == nil || t.t.canceled {
 			return c, err
 		}
 	}

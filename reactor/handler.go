@@ -80,6 +80,7 @@ func (t *task) call() (err error) {
 // handled looks what comes next, once a handler has returned.
 func (l *Loop) handled(t *task, err error) {
 	h := t.serves()
+	cause := t.leaveAll()
 	if t.enlisted || t.queued { // it has waited, and is a task that ends now, or was woken without having waited
 		t.done = true
 		t.co.task = nil
@@ -104,7 +105,7 @@ func (l *Loop) handled(t *task, err error) {
 		}
 	}
 	if err != nil {
-		l.ended(t, err)
+		l.ended(t, err, cause)
 	}
 }
 

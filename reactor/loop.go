@@ -29,12 +29,13 @@ type Loop struct {
 	posts    posts
 	quit     atomic.Pointer[error] // set when Run's context has ended: why
 
-	group     *Group       // nil where the loop runs by itself
-	cpu       int          // that its thread is to be bound to; -1: none
-	unpin     func()       // takes that back; nil while it is not bound
-	published atomic.Int32 // tasks and connections, for its group
-	incoming  atomic.Int32 // connections that its group has sent it
-	resting   atomic.Bool  // it has nothing to do but wait for its group
+	ctx       context.Context // Run's
+	group     *Group          // nil where the loop runs by itself
+	cpu       int             // that its thread is to be bound to; -1: none
+	unpin     func()          // takes that back; nil while it is not bound
+	published atomic.Int32    // tasks and connections, for its group
+	incoming  atomic.Int32    // connections that its group has sent it
+	resting   atomic.Bool     // it has nothing to do but wait for its group
 
 	// What follows is the loop goroutine's.
 
@@ -192,6 +193,7 @@ func (l *Loop) run(ctx context.Context) error {
 		}
 		return ErrLoopEnded
 	}
+	l.ctx = ctx
 	// The loop has a goroutine of its own since a task that calls Goexit ends, at last, the goroutine that carried it.
 	result := make(chan error, 1)
 	go l.main(ctx, result)

@@ -3,6 +3,7 @@ package reactor
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -47,6 +48,13 @@ func (l *Loop) Post(fn func()) error {
 		l.backend.Wake()
 	}
 	return nil
+}
+
+// mustPost posts fn, and waits while too much is posted. It is for goroutines that may be held up.
+func (l *Loop) mustPost(fn func()) {
+	for l.Post(fn) == ErrPostFull {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // run calls what was posted, up to a bound.

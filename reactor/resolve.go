@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"time"
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/event"
@@ -88,9 +87,7 @@ func (e *offloaded) Register(r event.Reactor) error {
 	r.Hold()
 	go func() {
 		e.work()
-		for e.loop.Post(func() { r.Ready(nil) }) == ErrPostFull {
-			time.Sleep(time.Millisecond)
-		}
+		e.loop.mustPost(func() { r.Ready(nil) })
 	}()
 	return nil
 }

@@ -15,8 +15,8 @@ func TestSizes(t *testing.T) {
 		"rare":      {unsafe.Sizeof(rare{}), 192},     // each with a deadline, or an error
 		"output":    {unsafe.Sizeof(output{}), 72},    // each that has written what is not sent
 		"chunk":     {unsafe.Sizeof(chunk{}), 40},     // each piece of unread input
-		"task":      {unsafe.Sizeof(task{}), 64},      // each task
-		"coroutine": {unsafe.Sizeof(coroutine{}), 32}, // each task, and each in the pool
+		"task":      {unsafe.Sizeof(task{}), 72},      // each task
+		"coroutine": {unsafe.Sizeof(coroutine{}), 24}, // each task, and each in the pool
 		"waiter":    {unsafe.Sizeof(waiter{}), 176},   // each task in Await
 		"Conn":      {unsafe.Sizeof(Conn{}), 16},
 		"Task":      {unsafe.Sizeof(Task{}), 16},

@@ -1,23 +1,29 @@
 package reactor
 
-import "iter"
+import (
+	"iter"
+	"unsafe"
+)
 
 // slab hands out memory for values of one type. It takes nothing back: whoever has no more use for a value keeps it for
 // the next one. So values stay where they are, and need not be in a list to be found.
 type slab[T any] struct {
-	chunks []*[slabSize]T
+	chunks [][]T
 	n      int // values that were handed out
 }
 
-// slabSize is how many values a chunk has: with the allocator's own word, one of 64 bytes each, or 128, fills a size that
-// the allocator has.
-const slabSize = 63
+// chunkSize is bytes: a size that the allocator has, less a word that it adds.
+const chunkSize = 8<<10 - 8
+
+// perChunk is how many values a chunk has.
+func (s *slab[T]) perChunk() int { return chunkSize / int(unsafe.Sizeof(*new(T))) }
 
 func (s *slab[T]) get() *T {
-	if s.n == len(s.chunks)*slabSize {
-		s.chunks = append(s.chunks, new([slabSize]T))
+	size := s.perChunk()
+	if s.n == len(s.chunks)*size {
+		s.chunks = append(s.chunks, make([]T, size))
 	}
-	v := &s.chunks[s.n/slabSize][s.n%slabSize]
+	v := &s.chunks[s.n/size][s.n%size]
 	s.n++
 	return v
 }
@@ -26,7 +32,7 @@ func (s *slab[T]) get() *T {
 func (s *slab[T]) all() iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for i := range s.n {
-			if !yield(&s.chunks[i/slabSize][i%slabSize]) {
+			if size := s.perChunk(); !yield(&s.chunks[i/size][i%size]) {
 				return
 			}
 		}

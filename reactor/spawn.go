@@ -64,7 +64,7 @@ func (l *Loop) resume(t *task) {
 		return
 	}
 	if t.co == nil {
-		t.co = l.pool.get(l)
+		t.co = l.pool.get()
 		t.co.task = t
 	}
 	l.running = t
@@ -92,14 +92,15 @@ func (l *Loop) resume(t *task) {
 func (l *Loop) finish(t *task, err error) {
 	t.generation++
 	l.delist(t)
+	cause := t.leaveAll()
 	if t.fn == nil {
 		t.serves().release()
 	}
-	l.ended(t, err)
+	l.ended(t, err, cause)
 }
 
-// ended looks at the error that a task, or a call of a handler, has ended with.
-func (l *Loop) ended(t *task, err error) {
+// ended looks at the error that a task, or a call of a handler, has ended with; cause is why its waits had ended, if so.
+func (l *Loop) ended(t *task, err, cause error) {
 	if err == nil || err == io.EOF { // most; what comes then allocates
 		return
 	}
@@ -108,7 +109,7 @@ func (l *Loop) ended(t *task, err error) {
 	case errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
 	case errors.As(err, &p) && !l.opt.containPanics:
 		l.fail(err)
-	case t.canceled && errors.Is(err, ErrCanceled): // that is how it was meant to end
+	case cause != nil && errors.Is(err, cause): // that is how it was meant to end
 	case t.fn == nil && l.opt.errors == nil: // a connection's end is nobody else's trouble
 	default:
 		l.report(err)

@@ -35,6 +35,8 @@ type task struct {
 	conn           *conn            // that a handler serves as this task; nil for others
 	fn             func(Task) error // what it runs if it serves none
 
+	scope *scope // the innermost that it is in; nil while there is none
+
 	nextReady  *task // in the ready queue; in the loop's list of spare ones
 	nextWaiter *task // in the wait list it is in
 }
@@ -64,9 +66,12 @@ func (t Task) Yield() error { return t.Await(event.Yield{}) }
 
 // Cancel ends the task's wait, and every later one, with ErrCanceled; no byte that has arrived is lost by that. It is
 // a no-op where the task has ended.
-func (t Task) Cancel() {
-	if t.t != nil && t.t.generation == t.generation {
-		t.t.cancel()
+func (t Task) Cancel() { t.CancelCause(ErrCanceled) }
+
+// CancelCause is Cancel with another error. The first one stands.
+func (t Task) CancelCause(cause error) {
+	if !t.Done() {
+		t.t.cancelWith(cause)
 	}
 }
 
@@ -78,14 +83,10 @@ func (t *task) task() Task { return Task{t, t.generation} }
 // serves is the connection that t serves.
 func (t *task) serves() Conn { return Conn{t.conn, t.connGeneration} }
 
-func (t *task) serve(c *conn) { t.conn, t.connGeneration = c, c.generation }
+// runs tells whether t is a task that begins to run, and not one for handlers to run as.
+func (t *task) runs() bool { return t.fn != nil || t.conn != nil }
 
-func (t *task) cancel() {
-	if !t.canceled && !t.done {
-		t.canceled = true
-		t.loop.wake(t)
-	}
-}
+func (t *task) serve(c *conn) { t.conn, t.connGeneration = c, c.generation }
 
 // park suspends the task until something wakes it, which may be for no reason that its wait knows: whoever calls it
 // looks again.
@@ -114,9 +115,10 @@ func (t *task) refused() error {
 	if t.refusals++; t.loop.stopping && t.refusals > maxRefusals {
 		runtime.Goexit()
 	}
+	cause := t.cause()
 	t.loop.wake(t)
 	t.park()
-	return ErrCanceled
+	return cause
 }
 
 // run calls the task's function, on its coroutine. What comes after is done by the loop, so that stacks stay small.

@@ -60,7 +60,9 @@ func (l *Loop) begin() error {
 
 // carry has a coroutine run the loop until that is over, or a handler waits on it.
 func (l *Loop) carry() {
-	co := l.pool.get(l)
+	co := l.pool.get()
+	co.task = l.allocTask()
+	co.task.co = co
 	l.carrier = co
 	co.next()
 	if l.carrier == co {
@@ -213,7 +215,7 @@ func (l *Loop) fail(err error) {
 	l.stopping = true
 	for t := range l.tasks.all() {
 		if t.enlisted {
-			t.cancel()
+			t.cancelWith(ErrCanceled)
 		}
 	}
 	for _, ln := range l.listeners {

@@ -170,7 +170,7 @@ func (h Conn) send(t *task, size int, op backend.Op) (int, error) {
 	case c.writeExpired():
 		return sent, writeError(c, ErrDeadline)
 	}
-	return sent, writeError(c, ErrCanceled)
+	return sent, writeError(c, t.cause())
 }
 
 // push submits what was gathered, unless a send is in flight.
