@@ -19,6 +19,11 @@ func newCoroutine() *coroutine {
 // main runs a task, or the loop, each time it is resumed from the pool, until it is ended there.
 func (co *coroutine) main(yield func(struct{}) bool) {
 	co.yield = yield
+	defer func() {
+		if t := co.task; t != nil { // Goexit went on once a panic of a defer on its way was recovered from; see run
+			t.loop.bury(t)
+		}
+	}()
 	for {
 		if t := co.task; t.runs() {
 			t.run()

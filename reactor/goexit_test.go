@@ -139,3 +139,48 @@ func TestGoexitInHook(t *testing.T) {
 		}
 	})
 }
+
+// A panic on the way out of Goexit is a panic, of a task and of a handler, and ends nobody else.
+func TestPanicAfterGoexit(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		var seen []error
+		opts := []Option{WithPanicsContained(), WithErrors(func(err error) { seen = append(seen, err) })}
+		goexit := func(task Task, waits bool) error {
+			defer panicking("late")
+			if waits {
+				must(t, "Sleep", task.Sleep(time.Microsecond))
+			}
+			runtime.Goexit()
+			return nil
+		}
+		run(t, name, func(task Task) {
+			for i := range 4 {
+				task.Go(func(task Task) error { return goexit(task, i%2 == 0) })
+			}
+			when(t, task, "all have ended", func() bool { return len(seen) == 4 })
+			must(t, "Sleep", task.Sleep(time.Millisecond))
+		}, opts...)
+
+		called := make(chan error, 4)
+		s := start(t, name, Handle, func(c Conn) error {
+			data, err := c.Next()
+			if err != nil {
+				return err
+			}
+			return goexit(c.Task(), data[0] == 'w')
+		}, WithPanicsContained(), WithErrors(func(err error) { called <- err }))
+		for _, how := range []string{"waits", "goes", "waits", "goes"} {
+			s.dial(t).Write([]byte(how))
+			select {
+			case err := <-called:
+				wantPanic(t, err, "late")
+			case <-time.After(limit):
+				t.Fatal("no panic")
+			}
+		}
+		must(t, "Handle", s.stop(t))
+		for _, err := range seen {
+			wantPanic(t, err, "late")
+		}
+	})
+}

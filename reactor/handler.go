@@ -62,19 +62,29 @@ func (l *Loop) callHandlers(co *coroutine) {
 func (t *task) call() (err error) {
 	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			err, returned = newPanicError(v), true
-		}
 		if !returned { // Goexit; see run
 			t.loop.running = nil
-			t.loop.handled(t, errGoexit)
+			if err == nil {
+				err = errGoexit
+			}
+			t.loop.handled(t, err)
 			t.done = true
 			t.loop.bury(t)
 		}
 	}()
-	err = t.conn.handler(t.serves())
+	t.try(&err)
 	returned = true
 	return err
+}
+
+// try makes a panic of the handler an error. It is apart from call, for it may recover from one while Goexit goes on.
+func (t *task) try(err *error) {
+	defer func() {
+		if v := recover(); v != nil {
+			*err = newPanicError(v)
+		}
+	}()
+	*err = t.conn.handler(t.serves())
 }
 
 // handled looks what comes next, once a handler has returned.

@@ -77,8 +77,9 @@ func (t Task) Shield(body func() error) error {
 }
 
 // Context is a context that ends when the task's waits do, here and now, with the same cause: by Cancel, by a Timeout or
-// a With around the call, or with the task itself. It derives from With's context, or else from Run's, and any goroutine
-// may use it.
+// a With around the call; with context.Canceled when the innermost of these is left, or the task has ended; and with Run's
+// context, whose cause it has then. It derives from With's context, or else from Run's, and any goroutine may use it. A
+// context that is derived from it has Err context.Canceled where its own is context.DeadlineExceeded, with that as cause.
 func (t Task) Context() context.Context {
 	if t.Done() {
 		return endedContext
@@ -206,8 +207,14 @@ func (t *task) cancelWith(cause error) {
 		for s.outer != nil {
 			s = s.outer
 		}
-		s.end(cause)
-		t.update() // the end of the loop reaches where the first cause did not
+		if s.cause == nil {
+			s.end(cause)
+		} else if t.loop.stopping { // which reaches where the first cause did not
+			t.update()
+			for inner := t.scope; inner != nil; inner = inner.outer {
+				inner.endContext(inner.why())
+			}
+		}
 	}
 }
 
@@ -227,10 +234,8 @@ func (s *scope) context() context.Context {
 	if s.shield {
 		parent = context.WithoutCancel(parent)
 	}
-	s.ctx, s.cancel = context.WithCancelCause(parent)
-	if at, ok := s.ctx.Deadline(); !s.deadline.IsZero() && (!ok || s.deadline.Before(at)) {
-		s.ctx = deadlineContext{s.ctx, s.deadline}
-	}
+	ctx, cancel := context.WithCancelCause(parent)
+	s.ctx, s.cancel = scopeContext{ctx, s.earliest(ctx)}, cancel
 	if cause := s.why(); cause != nil {
 		s.cancel(cause)
 	}
@@ -243,10 +248,29 @@ func (s *scope) endContext(cause error) {
 	}
 }
 
-// deadlineContext tells of a deadline that somebody else sees to.
-type deadlineContext struct {
-	context.Context
-	at time.Time
+// earliest is when the first of the timeouts that reach the scope, or ctx, is over; zero if none ever is.
+func (s *scope) earliest(ctx context.Context) time.Time {
+	first, _ := ctx.Deadline()
+	for at := s; at != nil && !at.shield; at = at.outer {
+		if !at.deadline.IsZero() && (first.IsZero() || at.deadline.Before(first)) {
+			first = at.deadline
+		}
+	}
+	return first
 }
 
-func (c deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
+// scopeContext tells of deadlines that the loop sees to, and of their passing as contexts do.
+type scopeContext struct {
+	context.Context
+	at time.Time // zero: none
+}
+
+func (c scopeContext) Deadline() (time.Time, bool) { return c.at, !c.at.IsZero() }
+
+func (c scopeContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && context.Cause(c.Context) == context.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
+	return err
+}

@@ -68,8 +68,11 @@ func (t Task) Yield() error { return t.Await(event.Yield{}) }
 // a no-op where the task has ended.
 func (t Task) Cancel() { t.CancelCause(ErrCanceled) }
 
-// CancelCause is Cancel with another error. The first one stands.
+// CancelCause is Cancel with another error; nil stands for ErrCanceled. The first one stands.
 func (t Task) CancelCause(cause error) {
+	if cause == nil {
+		cause = ErrCanceled
+	}
 	if !t.Done() {
 		t.t.cancelWith(cause)
 	}

@@ -146,10 +146,12 @@ func (h Conn) send(t *task, size int, op backend.Op) (int, error) {
 	op.Kind, op.FD, op.Sink = backend.Send, int(c.fd), (*sender)(c)
 	token := c.loop.submit(op)
 	out.token = token
-	cut := false
+	var cut error
 	for c.direct && out.token == token { // for as long as the kernel may read the bytes, whatever else happens
-		if !cut && (t.canceled || c.writeExpired()) {
-			cut = true
+		if cut == nil && (t.canceled || c.writeExpired()) {
+			if cut = ErrDeadline; !c.writeExpired() {
+				cut = t.cause()
+			}
 			c.loop.backend.Cancel(out.token)
 		}
 		c.writers.wait(t)
@@ -167,10 +169,8 @@ func (h Conn) send(t *task, size int, op backend.Op) (int, error) {
 		return size, nil
 	case c.writeErr() != nil:
 		return sent, writeError(c, c.writeErr())
-	case c.writeExpired():
-		return sent, writeError(c, ErrDeadline)
 	}
-	return sent, writeError(c, t.cause())
+	return sent, writeError(c, cut) // which stands, though the deadline may have been moved meanwhile
 }
 
 // push submits what was gathered, unless a send is in flight.
