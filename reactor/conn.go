@@ -44,6 +44,7 @@ type conn struct {
 	touched   bool // something was received or read, or the stream ended, since the handler was called
 	isDirty   bool // it is in the loop's list of those with output to be submitted
 	isUnread  bool // it is in the loop's list of those with lent input that nobody reads
+	unix      bool // it is a Unix socket's, and has no peer
 
 	peerPort uint16
 	lent     backend.Lease // what Next has lent
@@ -115,6 +116,21 @@ func (l *Loop) newConn(fd int, remote netip.AddrPort) *conn {
 	return c
 }
 
+// newUnixConn takes over a connected descriptor of a Unix socket, whose addresses are asked for when they are needed.
+func (l *Loop) newUnixConn(fd int) *conn {
+	c := l.newConn(fd, netip.AddrPort{})
+	c.unix = true
+	return c
+}
+
+// newAccepted takes over an accepted descriptor.
+func (l *Loop) newAccepted(fd int, unix bool) *conn {
+	if unix {
+		return l.newUnixConn(fd)
+	}
+	return l.newConn(fd, sock.Remote(fd))
+}
+
 func (c *conn) remote() netip.AddrPort { return netip.AddrPortFrom(c.peer, c.peerPort) }
 
 func (c *conn) handle() Conn { return Conn{c, c.generation} }
@@ -162,25 +178,39 @@ func (h Conn) FD() int {
 	return int(h.c.fd)
 }
 
-// LocalAddr is the connection's own address; the zero TCPAddr once it is closed.
+// LocalAddr is the connection's own address, a *net.TCPAddr or *net.UnixAddr; the zero TCPAddr once it is closed.
 func (h Conn) LocalAddr() net.Addr {
 	c := h.c
 	if c == nil || c.generation != h.generation {
 		return new(net.TCPAddr)
 	}
+	return c.localAddr()
+}
+
+func (c *conn) localAddr() net.Addr {
+	if c.unix {
+		return sock.LocalUnix(int(c.fd))
+	}
 	return net.TCPAddrFromAddrPort(sock.Local(int(c.fd)))
 }
 
-// RemoteAddr is the peer's address; the zero TCPAddr once the connection is closed, or where the peer was gone before
+// RemoteAddr is the peer's address, a *net.TCPAddr or *net.UnixAddr; the zero TCPAddr once the connection is closed, or where the peer was gone before
 // it could be asked for.
 func (h Conn) RemoteAddr() net.Addr {
 	if h.c == nil || h.c.generation != h.generation {
 		return new(net.TCPAddr)
 	}
-	return net.TCPAddrFromAddrPort(h.c.remote())
+	return h.c.remoteAddr()
 }
 
-// SetNoDelay tells whether small segments go out at once (TCP_NODELAY), which is the default.
+func (c *conn) remoteAddr() net.Addr {
+	if c.unix {
+		return sock.RemoteUnix(int(c.fd))
+	}
+	return net.TCPAddrFromAddrPort(c.remote())
+}
+
+// SetNoDelay tells whether small segments go out at once (TCP_NODELAY), which is the default. A Unix socket has none.
 func (h Conn) SetNoDelay(on bool) error {
 	fd := h.FD()
 	if fd < 0 {
@@ -198,7 +228,14 @@ func (c *conn) wrap(op string, err error) error {
 		err = os.NewSyscallError(op, errno)
 	}
 	e := &net.OpError{Op: op, Net: "tcp", Err: err}
-	if c != nil {
+	switch {
+	case c == nil:
+	case c.unix:
+		e.Net = "unix"
+		if !c.shutting {
+			e.Source, e.Addr = c.localAddr(), c.remoteAddr()
+		}
+	default:
 		if local := sock.Local(int(c.fd)); local.IsValid() && !c.shutting {
 			e.Source = net.TCPAddrFromAddrPort(local)
 		}

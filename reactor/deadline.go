@@ -8,7 +8,8 @@ import (
 
 // deadline is one direction's.
 type deadline struct {
-	waiters *waitList // to be woken by it
+	c       *conn // whose it is
+	write   bool  // else that of reading
 	expired bool
 	timer   timers.Timer[expirer]
 }
@@ -22,17 +23,13 @@ func (h Conn) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline ends reads that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
-// takes it away. It comes from whatever runs on the loop. See net.Conn.
-func (h Conn) SetReadDeadline(t time.Time) error {
-	return h.setDeadline(t, func(c *conn) (*deadline, *waitList) { return &c.more().read, &c.readers })
-}
+// takes it away. It comes from whatever runs on the loop. A handler (Handle) is called when it passes. See net.Conn.
+func (h Conn) SetReadDeadline(t time.Time) error { return h.setDeadline(t, false) }
 
 // SetWriteDeadline does the same for Write, Writev, Flush and CloseWrite. Bytes that were written before are still sent.
-func (h Conn) SetWriteDeadline(t time.Time) error {
-	return h.setDeadline(t, func(c *conn) (*deadline, *waitList) { return &c.more().write, &c.writers })
-}
+func (h Conn) SetWriteDeadline(t time.Time) error { return h.setDeadline(t, true) }
 
-func (h Conn) setDeadline(at time.Time, which func(*conn) (*deadline, *waitList)) error {
+func (h Conn) setDeadline(at time.Time, write bool) error {
 	c := h.c
 	if c == nil || c.generation != h.generation {
 		return opErrorClosed("set")
@@ -40,8 +37,11 @@ func (h Conn) setDeadline(at time.Time, which func(*conn) (*deadline, *waitList)
 	if c.rare == nil && at.IsZero() {
 		return nil
 	}
-	d, waiters := which(c)
-	d.waiters, d.expired = waiters, false
+	d := &c.more().read
+	if write {
+		d = &c.rare.write
+	}
+	d.c, d.write, d.expired = c, write, false
 	l := c.loop
 	l.timers.Stop(&d.timer)
 	if at.IsZero() {
@@ -57,7 +57,14 @@ func (h Conn) setDeadline(at time.Time, which func(*conn) (*deadline, *waitList)
 
 func (d *deadline) expire(l *Loop) {
 	d.expired = true
-	d.waiters.wake(l)
+	switch c := d.c; {
+	case d.write:
+		c.writers.wake(l)
+	case c.readers.head != nil:
+		c.readers.wake(l)
+	default:
+		c.due()
+	}
 }
 
 func (c *conn) readExpired() bool  { return c.rare != nil && c.rare.read.expired }

@@ -44,7 +44,7 @@ func TestDialErrors(t *testing.T) {
 				network, address string
 				want             []string
 			}{
-				{"udp", "127.0.0.1:1", []string{"udp", "tcp, tcp4 or tcp6"}},
+				{"udp", "127.0.0.1:1", []string{"udp", "tcp, tcp4, tcp6 or unix"}},
 				{"tcp", "127.0.0.1", []string{"missing port"}},
 				{"tcp", "127.0.0.1:99999", []string{"99999"}},
 				{"tcp", "no such host.invalid:1", []string{"no such host"}},

@@ -20,9 +20,9 @@ import (
 // rawListener makes a listening socket, for events.
 func rawListener(t *testing.T) (fd int, addr netip.AddrPort) {
 	t.Helper()
-	fd, addr, err := new(ListenConfig).listen("tcp", []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
+	ln, err := new(ListenConfig).listen("tcp", []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
 	must(t, "listen", err)
-	return fd, addr
+	return ln.fd, sock.Local(ln.fd)
 }
 
 // rawPair makes two connected sockets, for events.

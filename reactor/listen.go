@@ -19,7 +19,7 @@ type ListenConfig struct {
 	Backlog    int           // connections that may wait to be accepted (default 4096); the system may allow fewer
 	ReusePort  bool          // several listeners on one address share its connections (SO_REUSEPORT)
 	Delay      bool          // small segments wait for one another (TCP_NODELAY off)
-	KeepAlive  time.Duration // idle time before a probe (default 15 s); negative for none
+	KeepAlive  time.Duration // idle time of a TCP connection before a probe (default 15 s); negative for none
 	ReadBuffer int           // bytes of the kernel's receive buffer (SO_RCVBUF; default the system's)
 	SendBuffer int           // bytes of the kernel's send buffer (SO_SNDBUF; default the system's)
 
@@ -33,14 +33,15 @@ const (
 	defaultKeepAlive = 15 * time.Second
 )
 
-// Listen listens on a TCP address for the task's loop. See ListenConfig.Listen.
+// Listen listens on a TCP address, or a Unix socket, for the task's loop. See ListenConfig.Listen.
 func Listen(t Task, network, address string) (*Listener, error) {
 	return new(ListenConfig).Listen(t, network, address)
 }
 
-// Listen listens on a TCP address for the task's loop. network is "tcp", "tcp4" or "tcp6"; address is as in
-// net.Listen: an empty host means all addresses, of both families with "tcp", and port 0 a free one, which Addr
-// tells. Errors are *net.OpError.
+// Listen listens on a TCP address, or a Unix socket, for the task's loop. network is "tcp", "tcp4", "tcp6" or "unix";
+// address is as in net.Listen. For TCP an empty host means all addresses, of both families with "tcp", and port 0 a free
+// one, which Addr tells. For a Unix socket it is a path, whose file is removed when the listener is closed, or on Linux
+// an abstract name, which begins with '@'; see unix(7). Errors are *net.OpError.
 func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, error) {
 	s, err := t.current()
 	if err == nil {
@@ -49,19 +50,27 @@ func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, err
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	addrs, err := t.resolve(network, address)
-	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	var ln *Listener
+	if network == unixNetwork {
+		ln, err = cfg.listenUnix(address)
+	} else {
+		var addrs []netip.AddrPort
+		if addrs, err = t.resolve(network, address); err != nil {
+			return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+		}
+		ln, err = cfg.listen(network, addrs)
 	}
-	fd, addr, err := cfg.listen(network, addrs)
 	if err != nil {
 		return nil, err
 	}
-	return s.loop.newListener(fd, addr), nil
+	s.loop.addListener(ln)
+	return ln, nil
 }
 
-// listen makes the socket, on the first address for whose family the system is set up.
-func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (fd int, addr netip.AddrPort, err error) {
+// listen makes a listener, on the first address for whose family the system is set up. It belongs to no loop yet.
+func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (ln *Listener, err error) {
+	var fd int
+	var addr netip.AddrPort
 	for _, addr = range addrs {
 		fd, err = cfg.listenOn(network, addr)
 		if !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EADDRNOTAVAIL) {
@@ -69,9 +78,54 @@ func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (fd int,
 		}
 	}
 	if err != nil {
-		return -1, addr, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(addr), Err: err}
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(addr), Err: err}
 	}
-	return fd, sock.Local(fd), nil
+	return &Listener{fd: fd, addr: net.TCPAddrFromAddrPort(sock.Local(fd))}, nil
+}
+
+// listenUnix makes a listener on a Unix socket. It belongs to no loop yet.
+func (cfg *ListenConfig) listenUnix(name string) (*Listener, error) {
+	fd, err := sock.NewUnix()
+	if err == nil {
+		if err = cfg.setUpUnix(fd, name); err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: unixNetwork, Addr: &net.UnixAddr{Name: name, Net: unixNetwork}, Err: err}
+	}
+	addr := sock.LocalUnix(fd)
+	return &Listener{fd: fd, addr: addr, unix: true, file: socketFile(addr)}, nil
+}
+
+// socketFile is the path of the file that a listening Unix socket has; empty where it has none.
+func socketFile(addr *net.UnixAddr) string {
+	if addr.Name == "" || addr.Name[0] == '@' { // as package net takes it, also where there are no abstract names
+		return ""
+	}
+	return addr.Name
+}
+
+func (cfg *ListenConfig) setUpUnix(fd int, name string) error {
+	if err := cfg.setBuffers(fd); err != nil {
+		return err
+	}
+	if err := sock.BindUnix(fd, name); err != nil {
+		return err
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, orDefault(cfg.Backlog, defaultBacklog)))
+}
+
+func (cfg *ListenConfig) setBuffers(fd int) error {
+	if cfg.ReadBuffer > 0 {
+		if err := sock.SetInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReadBuffer); err != nil {
+			return err
+		}
+	}
+	if cfg.SendBuffer > 0 {
+		return sock.SetInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer)
+	}
+	return nil
 }
 
 func (cfg *ListenConfig) listenOn(network string, addr netip.AddrPort) (int, error) {
@@ -92,8 +146,6 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 		wanted               bool
 	}{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, true}, // or a restart would wait for old connections' TIME-WAIT
-		{unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReadBuffer, cfg.ReadBuffer > 0},
-		{unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer, cfg.SendBuffer > 0},
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, !cfg.Delay},
 		{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, boolInt(network == "tcp6"), addr.Addr().Is6()},
 	} {
@@ -103,6 +155,9 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 		if err := sock.SetInt(fd, o.level, o.option, o.value); err != nil {
 			return err
 		}
+	}
+	if err := cfg.setBuffers(fd); err != nil {
+		return err
 	}
 	if cfg.ReusePort {
 		if err := sock.ReusePort(fd); err != nil {
@@ -137,11 +192,13 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// checkNetwork says which networks there are.
+const unixNetwork = "unix"
+
+// checkNetwork says which networks there are, but for unixNetwork, whose addresses need no looking up.
 func checkNetwork(network string) error {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
 		return nil
 	}
-	return fmt.Errorf("%w; it must be tcp, tcp4 or tcp6", net.UnknownNetworkError(network))
+	return fmt.Errorf("%w; it must be tcp, tcp4, tcp6 or unix", net.UnknownNetworkError(network))
 }

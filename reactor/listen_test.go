@@ -33,8 +33,8 @@ func TestListenErrors(t *testing.T) {
 				{"tcp", "::1:80:", nil},
 				{"tcp6", "127.0.0.1:0", []string{"tcp6", "127.0.0.1"}},
 				{"tcp4", "[::1]:0", []string{"tcp4", "::1"}},
-				{"udp", "127.0.0.1:0", []string{"udp", "tcp, tcp4 or tcp6"}},
-				{"", "127.0.0.1:0", []string{"tcp, tcp4 or tcp6"}},
+				{"udp", "127.0.0.1:0", []string{"udp", "tcp, tcp4, tcp6 or unix"}},
+				{"", "127.0.0.1:0", []string{"tcp, tcp4, tcp6 or unix"}},
 				{"tcp", "[fe80::1%nosuchnet]:0", []string{"nosuchnet"}},
 			} {
 				ln, err := Listen(task, c.network, c.address)

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/backend"
-	"github.com/eyewall/eyewall/internal/sock"
 	"github.com/eyewall/eyewall/internal/timers"
 )
 
@@ -24,12 +22,14 @@ const (
 	maxRetry = time.Second          // after many in a row
 )
 
-// Listener accepts TCP connections for a loop; Listen makes one. It implements net.Listener. Its methods, but Addr, are
+// Listener accepts connections for a loop; Listen makes one. It implements net.Listener. Its methods, but Addr, are
 // for tasks of its loop.
 type Listener struct {
 	loop *Loop
 	fd   int
-	addr netip.AddrPort
+	addr net.Addr
+	unix bool   // it listens on a Unix socket
+	file string // the socket's, to be removed at its close; empty where it has none
 
 	accepting bool // the multishot accept is in flight
 	pausing   bool // and has been canceled, since too many are pending
@@ -44,20 +44,15 @@ type Listener struct {
 	server *server // whose connections it accepts; nil where Accept takes them
 }
 
-func (l *Loop) newListener(fd int, addr netip.AddrPort) *Listener {
-	ln := &Listener{fd: fd, addr: addr}
-	l.addListener(ln)
-	return ln
-}
-
+// addListener makes ln the loop's.
 func (l *Loop) addListener(ln *Listener) {
 	ln.loop = l
 	l.listeners = append(l.listeners, ln)
 	l.open++
 }
 
-// Addr is the address that it listens on. Any goroutine may call it.
-func (ln *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(ln.addr) }
+// Addr is the address that it listens on, a *net.TCPAddr or *net.UnixAddr. Any goroutine may call it.
+func (ln *Listener) Addr() net.Addr { return ln.addr }
 
 // FD is the listening descriptor. It stays the listener's.
 func (ln *Listener) FD() int { return ln.fd }
@@ -85,7 +80,7 @@ func (ln *Listener) AcceptConn() (Conn, error) {
 		case len(ln.pending) > 0:
 			fd := ln.pending[0]
 			ln.pending = ln.pending[:copy(ln.pending, ln.pending[1:])]
-			return ln.loop.newConn(fd, sock.Remote(fd)).handle(), nil
+			return ln.loop.newAccepted(fd, ln.unix).handle(), nil
 		case ln.err != nil:
 			return Conn{}, ln.wrap(ln.err)
 		}
@@ -98,7 +93,7 @@ func (ln *Listener) AcceptConn() (Conn, error) {
 }
 
 // Close stops listening. Connections that no Accept has taken are closed, and whoever waits for one gets ErrClosed.
-// Those that were taken stay. It does not wait.
+// Those that were taken stay. A Unix socket's file is removed. It does not wait.
 func (ln *Listener) Close() error {
 	if ln.closed {
 		return ln.wrap(ErrClosed)
@@ -112,6 +107,7 @@ func (ln *Listener) close() {
 		return
 	}
 	ln.closed = true
+	ln.unlink()
 	l := ln.loop
 	l.timers.Stop(&ln.retry)
 	for _, fd := range ln.pending {
@@ -120,6 +116,29 @@ func (ln *Listener) close() {
 	ln.pending = nil
 	ln.waiters.release(l)
 	l.submit(backend.Op{Kind: backend.Close, FD: ln.fd, Sink: (*listenerCloser)(ln)})
+}
+
+// SetUnlinkOnClose tells whether the socket's file is removed when the listener is closed: that of one that Listen made
+// is, that of an inherited one is not. For other than Unix sockets it does nothing. See net.UnixListener.
+func (ln *Listener) SetUnlinkOnClose(unlink bool) {
+	ln.file = ""
+	if addr, ok := ln.addr.(*net.UnixAddr); ok && unlink && !ln.closed {
+		ln.file = socketFile(addr)
+	}
+}
+
+// unlink removes the socket's file, once.
+func (ln *Listener) unlink() {
+	if ln.file != "" {
+		unix.Unlink(ln.file)
+		ln.file = ""
+	}
+}
+
+// shut closes a listener that no loop has run.
+func (ln *Listener) shut() {
+	ln.unlink()
+	unix.Close(ln.fd)
 }
 
 // accept sees to it that an accept is in flight, or will be.
@@ -237,7 +256,7 @@ func (ln *Listener) wrap(err error) error {
 	if errno, ok := err.(unix.Errno); ok {
 		err = os.NewSyscallError("accept", errno)
 	}
-	return &net.OpError{Op: "accept", Net: "tcp", Addr: ln.Addr(), Err: err}
+	return &net.OpError{Op: "accept", Net: ln.addr.Network(), Addr: ln.addr, Err: err}
 }
 
 var _ net.Listener = (*Listener)(nil)

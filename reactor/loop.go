@@ -163,7 +163,7 @@ func (l *Loop) free() error {
 		}
 	}
 	for _, ln := range l.listeners {
-		unix.Close(ln.fd)
+		ln.shut()
 	}
 	l.conns, l.listeners = slab[conn]{}, nil
 	return err

@@ -51,7 +51,8 @@ func WithLoops(n int) Option { return func(o *options) { o.loops = n } }
 
 // WithOneAcceptor has one loop of a group accept for all, and give each connection to the loop that has the fewest. Without
 // it each loop has a listener of its own, and the system spreads connections over those by a hash of their addresses
-// (SO_REUSEPORT), which costs less and is less even. Only Linux does; elsewhere one loop accepts in any case.
+// (SO_REUSEPORT), which costs less and is less even. Only Linux does, and not for Unix sockets; where it does not, one loop
+// accepts in any case.
 func WithOneAcceptor() Option { return func(o *options) { o.oneAcceptor = true } }
 
 // WithCPUs binds the thread of the ith loop to the ith of these processors, from the first again after the last; with

@@ -6,14 +6,12 @@ import (
 	"net"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/eyewall/eyewall/internal/sock"
 )
 
-// Serve listens on a TCP address and runs handle as a task for each connection, until ctx ends; then it closes the
-// listener, cancels the tasks (their waits end with ErrCanceled), closes the connections when what they wrote is
-// sent, and returns nil. A connection is closed when its handler returns; what the handler returns goes to
+// Serve listens on a TCP address, or a Unix socket, and runs handle as a task for each connection, until ctx ends; then
+// it closes the listener, cancels the tasks (their waits end with ErrCanceled), closes the connections when what they
+// wrote is sent, and returns nil. A connection is closed when its handler returns; what the handler returns goes to
 // WithErrors, io.EOF excepted. A panic ends the server, unless WithPanicsContained, and is the error that Serve
 // returns. network and address are as in ListenConfig.Listen.
 //
@@ -56,9 +54,9 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	return nil
 }
 
-// Serve has the group's loops listen on a TCP address and run handle as a task for each connection, once the group runs.
-// See the function Serve, which makes a group and runs it; network and address are as in ListenConfig.Listen, and ctx
-// bounds the looking up of names. A group may have several servers, each of which keeps it running. Once it runs, or is
+// Serve has the group's loops listen on a TCP address, or a Unix socket, and run handle as a task for each connection,
+// once the group runs. See the function Serve, which makes a group and runs it; network and address are as in
+// ListenConfig.Listen, and ctx bounds the looking up of names. A group may have several servers, each of which keeps it running. Once it runs, or is
 // closed, Serve returns ErrLoopRunning.
 func (g *Group) Serve(ctx context.Context, network, address string, handle func(Conn) error) (net.Addr, error) {
 	return g.serve(ctx, network, address, handle, false)
@@ -73,9 +71,12 @@ func (g *Group) serve(ctx context.Context, network, address string, handle func(
 	if ctx == nil || handle == nil {
 		return nil, errors.New("reactor: a server needs a context and a handler")
 	}
-	addrs, err := resolve(ctx, network, address)
-	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	var addrs []netip.AddrPort
+	if network != unixNetwork {
+		var err error
+		if addrs, err = resolve(ctx, network, address); err != nil {
+			return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,7 +84,7 @@ func (g *Group) serve(ctx context.Context, network, address string, handle func(
 		return nil, ErrLoopRunning
 	}
 	s := &server{group: g, handle: handle, lazy: lazy}
-	if err := s.listen(network, addrs, len(g.servers)); err != nil {
+	if err := s.listen(network, address, addrs, len(g.servers)); err != nil {
 		return nil, err
 	}
 	g.servers = append(g.servers, s)
@@ -98,11 +99,13 @@ type server struct {
 	listeners []*Listener
 	lanes     []*lane // to each loop, where one accepts for all; else nil
 }
+	unix      bool // it listens on a Unix socket
 
 // listen makes the listeners: one for each loop, or one for all, which is the nth server's turn to have.
-func (s *server) listen(network string, addrs []netip.AddrPort, nth int) error {
+func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int) error {
 	loops := s.group.loops
-	if len(loops) > 1 && (s.group.opt.oneAcceptor || !sock.ReusePortBalances) {
+	s.unix = network == unixNetwork
+	if len(loops) > 1 && (s.group.opt.oneAcceptor || s.unix || !sock.ReusePortBalances) {
 		for _, l := range loops {
 			s.lanes = append(s.lanes, newLane(s, l))
 		}
@@ -111,15 +114,24 @@ func (s *server) listen(network string, addrs []netip.AddrPort, nth int) error {
 	}
 	for range loops {
 		cfg := ListenConfig{ReusePort: len(s.listeners) > 0, share: len(loops) > 1}
-		fd, addr, err := cfg.listen(network, addrs)
+		var ln *Listener
+		var err error
+		if s.unix {
+			ln, err = cfg.listenUnix(address)
+		} else {
+			ln, err = cfg.listen(network, addrs)
+		}
 		if err != nil {
 			for _, ln := range s.listeners {
-				unix.Close(ln.fd)
+				ln.shut()
 			}
 			return err
 		}
-		s.listeners = append(s.listeners, &Listener{fd: fd, addr: addr, server: s})
-		addrs = []netip.AddrPort{addr} // with the port that the first one got
+		ln.server = s
+		s.listeners = append(s.listeners, ln)
+		if addr, ok := ln.addr.(*net.TCPAddr); ok {
+			addrs = []netip.AddrPort{addr.AddrPort()} // with the port that the first one got
+		}
 	}
 	for i, ln := range s.listeners {
 		loops[i].addListener(ln)
@@ -152,7 +164,7 @@ func (s *server) take(l *Loop, fd int) {
 // serve serves a connection on l.
 func (s *server) serve(l *Loop, fd int) {
 	l.stats.Accepted++
-	c := l.newConn(fd, sock.Remote(fd))
+	c := l.newAccepted(fd, s.unix)
 	c.handler, c.lazy = s.handle, s.lazy
 	c.receive()
 	if !s.lazy {

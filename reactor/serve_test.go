@@ -23,15 +23,23 @@ type served struct {
 	result  chan error
 }
 
+// serveFunc is Serve or Handle.
+type serveFunc = func(context.Context, string, string, func(Conn) error, ...Option) error
+
 // start starts a server on a port of its own.
-func start(t testing.TB, name string, serve func(context.Context, string, string, func(Conn) error, ...Option) error,
-	handle func(Conn) error, opts ...Option) *served {
+func start(t testing.TB, name string, serve serveFunc, handle func(Conn) error, opts ...Option) *served {
+	t.Helper()
+	return startOn(t, name, "tcp", "127.0.0.1:0", serve, handle, opts...)
+}
+
+// startOn starts a server.
+func startOn(t testing.TB, name, network, address string, serve serveFunc, handle func(Conn) error, opts ...Option) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &served{end: cancel, result: make(chan error, 1)}
 	listening := make(chan Listening, 1)
 	opts = append([]Option{WithBackend(name), WithListening(func(l Listening) { listening <- l })}, opts...)
-	go func() { s.result <- serve(ctx, "tcp", "127.0.0.1:0", handle, opts...) }()
+	go func() { s.result <- serve(ctx, network, address, handle, opts...) }()
 	select {
 	case s.Listening = <-listening:
 		s.address = s.Addr.String()

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,17 +68,94 @@ func TestLoops(t *testing.T) {
 	checkEnd(t, p, fmt.Sprintf(ended, 20, 20_000))
 }
 
-// TestEndsWhileConnected checks that a connection that is open does not keep the program from ending.
+// TestDrains checks that connections go on after SIGTERM, until they end, and that no new one is accepted.
+func TestDrains(t *testing.T) {
+	program.Backends(t, func(t *testing.T, backend string) {
+		for _, mode := range []string{"task", "handler"} {
+			p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-mode", mode, "-drain", "1m")
+			addr := listening(p, backend, 1)
+			c := program.Dial(t, addr)
+			talk(t, c, 100)
+			p.Signal(syscall.SIGTERM)
+			program.Eventually(t, func() error {
+				late, err := net.Dial("tcp", addr)
+				if err != nil {
+					return nil
+				}
+				late.Close()
+				return errors.New("it still accepts")
+			})
+			talk(t, c, 1000)
+			if !p.Running() {
+				t.Error("it has ended before its connection")
+			}
+			c.Close()
+			stdout, stderr := p.Wait(0)
+			if !strings.Contains(stdout, "bytes 1100\n") || stderr != "" {
+				t.Errorf("stdout %q, stderr %q", stdout, stderr)
+			}
+		}
+	})
+}
+
+// TestEndsWhileConnected checks that a connection that is open does not keep the program from ending for long.
 func TestEndsWhileConnected(t *testing.T) {
 	program.Backends(t, func(t *testing.T, backend string) {
-		p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend)
-		c := program.Dial(t, listening(p, backend, 1))
-		talk(t, c, 100)
-		p.Signal(syscall.SIGTERM)
-		if n, err := c.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("the connection should have ended; Read: %d, %v", n, err)
+		for drain, more := range map[string][]string{"0s": nil, "10ms": {`echo: 1 connections were open after 10ms`}} {
+			p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-drain", drain)
+			c := program.Dial(t, listening(p, backend, 1))
+			talk(t, c, 100)
+			p.Signal(syscall.SIGTERM)
+			if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("the connection should have ended; Read: %d, %v", n, err)
+			}
+			checkEnd(t, p, append(more, fmt.Sprintf(ended, 1, 100))...)
 		}
-		checkEnd(t, p, fmt.Sprintf(ended, 1, 100))
+	})
+}
+
+// TestIdle checks that a connection that says nothing is closed in time, and one that talks is not.
+func TestIdle(t *testing.T) {
+	program.Backends(t, func(t *testing.T, backend string) {
+		for _, mode := range []string{"task", "handler"} {
+			p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-mode", mode, "-idle", "200ms")
+			addr := listening(p, backend, 1)
+			idle, busy := program.Dial(t, addr), program.Dial(t, addr)
+			talk(t, idle, 10)
+			talk(t, busy, 10)
+			for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; time.Sleep(20 * time.Millisecond) {
+				talk(t, busy, 10)
+			}
+			if n, err := idle.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("%s: the idle connection should have ended; Read: %d, %v", mode, n, err)
+			}
+		}
+	})
+}
+
+// TestTLS checks that it talks TLS, to the end: a close_notify.
+func TestTLS(t *testing.T) {
+	cert, key, roots := program.Certificate(t)
+	program.Backends(t, func(t *testing.T, backend string) {
+		p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-tls-cert", cert, "-tls-key", key, "-idle", "1m")
+		addr := listening(p, backend, 1)
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			c := tls.Client(program.Dial(t, addr), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: version, MaxVersion: version})
+			for _, n := range []int{1, 16 << 10, 16<<10 + 1, 1 << 20} {
+				talk(t, c, n)
+			}
+			if err := c.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("after close_notify: %d, %v", n, err)
+			}
+		}
+		plain := program.Dial(t, addr)
+		plain.Write(make([]byte, 1000)) // is no handshake
+		if got, err := io.ReadAll(plain); len(got) > 100 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("to nonsense it says %d bytes, then %v", len(got), err)
+		}
 	})
 }
 
@@ -175,10 +254,10 @@ func listening(p *program.Process, backend string, loops int) string {
 }
 
 // checkEnd waits for the end, which is to come with status 0, a summary and no error.
-func checkEnd(t *testing.T, p *program.Process, summary string) {
+func checkEnd(t *testing.T, p *program.Process, last ...string) {
 	t.Helper()
 	stdout, stderr := p.Wait(0)
-	program.CheckLines(t, stdout, `echo: listening on .*`, summary)
+	program.CheckLines(t, stdout, append([]string{`echo: listening on .*`}, last...)...)
 	program.CheckLines(t, stderr)
 }
 

@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -32,9 +31,12 @@ func main() {
 	cert := flag.String("tls-cert", "", "`file` with the certificate, and those that vouch for it, in PEM: serve HTTPS")
 	key := flag.String("tls-key", "", "`file` with its private key, in PEM")
 	cli.Parse()
-	config, err := tlsConfig(*cert, *key)
+	config, err := cli.TLS(*cert, *key)
 	if err != nil {
 		cli.Misuse(err)
+	}
+	if config != nil {
+		config.NextProtos = []string{"http/1.1"}
 	}
 	if *loops < 1 || *loops > 1024 {
 		cli.Misuse(fmt.Errorf("-loops is %d; it must be from 1 to 1024", *loops))
@@ -90,23 +92,6 @@ func answer(ctx *fasthttp.RequestCtx) {
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("Hello, world!\n")
 	}
-}
-
-// tlsConfig is nil where neither file is named.
-func tlsConfig(cert, key string) (*tls.Config, error) {
-	switch {
-	case cert == "" && key == "":
-		return nil, nil
-	case cert == "":
-		return nil, errors.New("-tls-key needs -tls-cert, too")
-	case key == "":
-		return nil, errors.New("-tls-cert needs -tls-key, too")
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("-tls-cert and -tls-key: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}, nil
 }
 
 type silent struct{}
