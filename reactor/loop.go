@@ -30,6 +30,7 @@ type Loop struct {
 	quit     atomic.Pointer[error] // set when Run's context has ended: why
 
 	ctx       context.Context // Run's
+	draining  atomic.Bool     // Shutdown was called
 	group     *Group          // nil where the loop runs by itself
 	cpu       int             // that its thread is to be bound to; -1: none
 	unpin     func()          // takes that back; nil while it is not bound
@@ -151,6 +152,7 @@ func (l *Loop) close() error {
 		return nil
 	}
 	l.posts.close()
+	close(l.finished)
 	return l.free()
 }
 

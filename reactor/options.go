@@ -14,6 +14,7 @@ type options struct {
 	backend       string
 	config        backend.Config
 	linger        time.Duration
+	drain         time.Duration
 	errors        func(error)
 	containPanics bool
 	loops         int
@@ -35,6 +36,10 @@ func WithConfig(c backend.Config) Option { return func(o *options) { o.config = 
 
 // WithLinger bounds how long a connection that is closed goes on sending what was written (default 5 s).
 func WithLinger(d time.Duration) Option { return func(o *options) { o.linger = d } }
+
+// WithDrain has Serve and Handle end as by Shutdown: when their context ends they stop accepting, and connections have d to
+// come to their end. What is left then is cut short, and the error is a *ShutdownError.
+func WithDrain(d time.Duration) Option { return func(o *options) { o.drain = d } }
 
 // WithErrors has report called with each error that nobody else sees: those that tasks return, other than io.EOF, and
 // *AcceptError. It is called on the loop and must not block; a server with several loops may call it from all at once.

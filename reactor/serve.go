@@ -48,6 +48,9 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	if g.opt.listening != nil {
 		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats})
 	}
+	if g.opt.drain > 0 {
+		return g.runAndDrain(ctx)
+	}
 	if err := g.Run(ctx); err != context.Cause(ctx) {
 		return err
 	}
@@ -96,10 +99,10 @@ type server struct {
 	group     *Group
 	handle    func(Conn) error
 	lazy      bool // it is Handle's
+	unix      bool // it listens on a Unix socket
 	listeners []*Listener
 	lanes     []*lane // to each loop, where one accepts for all; else nil
 }
-	unix      bool // it listens on a Unix socket
 
 // listen makes the listeners: one for each loop, or one for all, which is the nth server's turn to have.
 func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int) error {
@@ -144,7 +147,7 @@ func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int
 // come in, and none comes out of AcceptConn.
 func (ln *Listener) serve() error {
 	_, err := ln.AcceptConn()
-	if !errors.Is(err, ErrCanceled) {
+	if !ln.loop.stopping && !ln.loop.draining.Load() {
 		ln.loop.fail(err)
 	}
 	return nil

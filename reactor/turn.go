@@ -129,6 +129,8 @@ func (l *Loop) more() bool {
 		return l.ready.n > 0 || !l.posts.closeEmpty()
 	case !l.closing && (l.live > 0 || l.posts.pending()):
 		return true
+	case !l.closing && !l.stopping && l.open > 0 && l.draining.Load():
+		return true // connections with handlers, which are no tasks
 	case !l.closing && !l.stopping && l.group.goesOn(l):
 		return true
 	case !l.closing:
