@@ -210,15 +210,6 @@ func (c *conn) remoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(c.remote())
 }
 
-// SetNoDelay tells whether small segments go out at once (TCP_NODELAY), which is the default. A Unix socket has none.
-func (h Conn) SetNoDelay(on bool) error {
-	fd := h.FD()
-	if fd < 0 {
-		return opErrorClosed("set")
-	}
-	return h.c.wrap("set", sock.SetInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, boolInt(on)))
-}
-
 // wrap makes err an *net.OpError of this connection; c may be nil.
 func (c *conn) wrap(op string, err error) error {
 	if err == nil {

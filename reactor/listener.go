@@ -41,6 +41,9 @@ type Listener struct {
 	delay     time.Duration
 	retry     timers.Timer[expirer]
 
+	deadline timers.Timer[expirer] // ends Accept
+	expired  bool                  // it has passed
+
 	server *server // whose connections it accepts; nil where Accept takes them
 }
 
@@ -67,7 +70,7 @@ func (ln *Listener) Accept() (net.Conn, error) {
 }
 
 // AcceptConn waits for a connection. Where the system has no descriptor or memory for one it goes on waiting, and tells
-// WithErrors. Once the listener is closed the error wraps ErrClosed.
+// WithErrors. Once the listener is closed the error wraps ErrClosed, and once its deadline has passed, ErrDeadline.
 func (ln *Listener) AcceptConn() (Conn, error) {
 	t := ln.loop.running
 	if t == nil {
@@ -77,6 +80,8 @@ func (ln *Listener) AcceptConn() (Conn, error) {
 		switch {
 		case ln.closed && !t.canceled: // of a loop that ends, both are true
 			return Conn{}, ln.wrap(ErrClosed)
+		case ln.expired:
+			return Conn{}, ln.wrap(ErrDeadline)
 		case len(ln.pending) > 0:
 			fd := ln.pending[0]
 			ln.pending = ln.pending[:copy(ln.pending, ln.pending[1:])]
@@ -110,12 +115,41 @@ func (ln *Listener) close() {
 	ln.unlink()
 	l := ln.loop
 	l.timers.Stop(&ln.retry)
+	l.timers.Stop(&ln.deadline)
 	for _, fd := range ln.pending {
 		l.discard(fd)
 	}
 	ln.pending = nil
 	ln.waiters.release(l)
 	l.submit(backend.Op{Kind: backend.Close, FD: ln.fd, Sink: (*listenerCloser)(ln)})
+}
+
+// SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time takes it
+// away. Connections that have come meanwhile are kept.
+func (ln *Listener) SetDeadline(t time.Time) error {
+	if ln.closed {
+		return ln.wrapOp("set", ErrClosed)
+	}
+	l := ln.loop
+	ln.expired = false
+	l.timers.Stop(&ln.deadline)
+	if t.IsZero() {
+		return nil
+	}
+	if left := time.Until(t); left > 0 {
+		l.setTimer(&ln.deadline, (*acceptDeadline)(ln), l.after(left))
+	} else {
+		(*acceptDeadline)(ln).expire(l)
+	}
+	return nil
+}
+
+// acceptDeadline is a listener whose deadline has passed.
+type acceptDeadline Listener
+
+func (d *acceptDeadline) expire(l *Loop) {
+	d.expired = true
+	d.waiters.wake(l)
 }
 
 // SetUnlinkOnClose tells whether the socket's file is removed when the listener is closed: that of one that Listen made
@@ -252,11 +286,13 @@ func (e *listenerCloser) Complete(*backend.Completion) {
 	}
 }
 
-func (ln *Listener) wrap(err error) error {
+func (ln *Listener) wrap(err error) error { return ln.wrapOp("accept", err) }
+
+func (ln *Listener) wrapOp(op string, err error) error {
 	if errno, ok := err.(unix.Errno); ok {
-		err = os.NewSyscallError("accept", errno)
+		err = os.NewSyscallError(op, errno)
 	}
-	return &net.OpError{Op: "accept", Net: ln.addr.Network(), Addr: ln.addr, Err: err}
+	return &net.OpError{Op: op, Net: ln.addr.Network(), Addr: ln.addr, Err: err}
 }
 
 var _ net.Listener = (*Listener)(nil)

@@ -252,6 +252,14 @@ func (l *Loop) after(d time.Duration) time.Duration {
 	return now + min(d, backend.Forever-now)
 }
 
+// left is how long it takes until t expires; 0 where it is not set.
+func (l *Loop) left(t *timers.Timer[expirer]) time.Duration {
+	if !t.Active() {
+		return 0
+	}
+	return max(1, t.When()-l.backend.Now())
+}
+
 // setTimer sets t to expire at when. The order of timers of equal time is that of their setting. One that is due already
 // expires after the next Poll, so that a timer that is always due starves nobody.
 func (l *Loop) setTimer(t *timers.Timer[expirer], owner expirer, when time.Duration) {

@@ -35,8 +35,34 @@ func KeepAlive(fd int, idle time.Duration) error {
 	if err := SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil || keepIdle == 0 {
 		return err
 	}
+	return KeepIdle(fd, idle)
+}
+
+// KeepIdle sets how long a connection has been idle when it is probed, in whole seconds, rounded up.
+func KeepIdle(fd int, idle time.Duration) error {
+	if keepIdle == 0 {
+		return os.NewSyscallError("setsockopt", unix.ENOPROTOOPT)
+	}
 	seconds := max(1, int((idle+time.Second-1)/time.Second))
 	return SetInt(fd, unix.IPPROTO_TCP, keepIdle, seconds)
+}
+
+// Linger sets whether the socket's close drops what is not sent. It never blocks.
+func Linger(fd int, drop bool) error {
+	var l unix.Linger
+	if drop {
+		l.Onoff = 1
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l))
+}
+
+// Dup duplicates the descriptor, close-on-exec.
+func Dup(fd int) (int, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	return dup, nil
 }
 
 // Local is the address that the socket is bound to; the zero AddrPort if it cannot be told.
