@@ -19,8 +19,8 @@ func (t Task) Await(ev event.Event) error {
 	if err != nil {
 		return err
 	}
-	if v := reflect.ValueOf(ev); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return fmt.Errorf("reactor: Await was given a nil event (%T); it needs one to wait for", ev)
+	if err := checkEvent(ev); err != nil {
+		return err
 	}
 	if _, closing := ev.(*event.Close); !closing { // which takes no time, and would leave a descriptor
 		if err := s.refused(); err != nil {
@@ -45,6 +45,14 @@ func (t Task) Await(ev event.Event) error {
 			w.interrupt()
 		}
 	}
+}
+
+// checkEvent checks that there is an event.
+func checkEvent(ev event.Event) error {
+	if v := reflect.ValueOf(ev); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("reactor: Await was given a nil event (%T); it needs one to wait for", ev)
+	}
+	return nil
 }
 
 // current checks that the task is the one that runs, and so the one that can wait.

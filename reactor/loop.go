@@ -57,6 +57,7 @@ type Loop struct {
 	pool    pool
 	dead    []*coroutine // that called Goexit
 	waiters *waiter      // to be used again
+	queuers *queuer      // likewise
 
 	conns      slab[conn]
 	spareConns *conn    // closed ones, to be used again

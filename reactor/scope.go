@@ -15,6 +15,8 @@ type scope struct {
 	cause error // why its waits end; nil while they need not
 	timer timers.Timer[expirer]
 
+	group    *TaskGroup      // whose body it is around, or nil
+	from     *scope          // a child's outermost one: its group's; else nil
 	shield   bool            // what ends outer ones does not reach into it
 	base     context.Context // that it was entered with, or nil
 	deadline time.Time       // or zero
@@ -78,7 +80,8 @@ func (t Task) Shield(body func() error) error {
 
 // Context is a context that ends when the task's waits do, here and now, with the same cause: by Cancel, by a Timeout or
 // a With around the call; with context.Canceled when the innermost of these is left, or the task has ended; and with Run's
-// context, whose cause it has then. It derives from With's context, or else from Run's, and any goroutine may use it. A
+// context, whose cause it has then. It derives from With's context, or else from Run's, in a child of a TaskGroup as in
+// the task that called Together, and any goroutine may use it. A
 // context that is derived from it has Err context.Canceled where its own is context.DeadlineExceeded, with that as cause.
 func (t Task) Context() context.Context {
 	if t.Done() {
@@ -93,6 +96,15 @@ var endedContext = func() context.Context {
 	cancel()
 	return ctx
 }()
+
+// outermost is the scope that is the whole task; it has one.
+func (t *task) outermost() *scope {
+	s := t.scope
+	for s.outer != nil {
+		s = s.outer
+	}
+	return s
+}
 
 // innermost is the scope that the task is in.
 func (t *task) innermost() *scope {
@@ -143,8 +155,9 @@ func (s *scope) end(cause error) {
 	t := s.task
 	t.update()
 	for inner := t.scope; ; inner = inner.outer { // the contexts of those within end first, and all with this cause
-		if reached := t.reaches(inner, s); reached {
+		if t.reaches(inner, s) {
 			inner.endContext(cause)
+			inner.group.cancelAll(cause)
 		}
 		if inner == s {
 			return
@@ -203,10 +216,8 @@ func (t *task) cancelWith(cause error) {
 		t.canceled = true
 		t.loop.wake(t)
 	default:
-		s := t.innermost()
-		for s.outer != nil {
-			s = s.outer
-		}
+		t.innermost()
+		s := t.outermost()
 		if s.cause == nil {
 			s.end(cause)
 		} else if t.loop.stopping { // which reaches where the first cause did not
@@ -228,6 +239,8 @@ func (s *scope) context() context.Context {
 	case parent != nil:
 	case s.outer != nil:
 		parent = s.outer.context()
+	case s.from != nil && s.from.task != nil:
+		parent = s.from.context()
 	default:
 		parent = s.task.loop.ctx
 	}

@@ -29,7 +29,8 @@ type task struct {
 	enlisted   bool   // it is one of those that the loop waits for
 	done       bool   // its function has returned
 	canceled   bool   // every wait is refused
-	refusals   int32  // waits that were refused since
+	refusals   int16  // waits that were refused since; no more than maxRefusals+1 are counted
+	waits      waitKind
 
 	connGeneration uint32
 	conn           *conn            // that a handler serves as this task; nil for others
@@ -115,7 +116,10 @@ func (t *task) refused() error {
 	if !t.canceled {
 		return nil
 	}
-	if t.refusals++; t.loop.stopping && t.refusals > maxRefusals {
+	if t.refusals <= maxRefusals {
+		t.refusals++
+	}
+	if t.loop.stopping && t.refusals > maxRefusals {
 		runtime.Goexit()
 	}
 	cause := t.cause()
