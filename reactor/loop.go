@@ -79,6 +79,7 @@ type Loop struct {
 	over     bool       // nothing is left at all
 	broken   bool       // the backend is, and gives no completions
 	abandon  bool       // tasks that still wait are to end at once
+	outside  int        // waits that something other than the loop may end
 	rests    bool       // resting is set
 	told     int32      // what published is
 	err      error      // what Run returns
