@@ -21,6 +21,7 @@ var (
 	ErrLoopEnded   = errors.New("reactor: the loop has ended; New makes another")
 	ErrLoopRunning = errors.New("reactor: the loop is running already")
 	ErrPostFull    = fmt.Errorf("reactor: %d posted functions are waiting already", maxPosts)
+	ErrOffloadFull = errors.New("reactor: too much work is waiting for Offload's goroutines; WithOffload sets how much may")
 	ErrNotTask     = errors.New("reactor: only a task can wait, and none is running here; start one with Go")
 )
 

@@ -182,12 +182,15 @@ func (l *Loop) rise() {
 
 // newOptions puts the options together.
 func newOptions(opts []Option) (options, error) {
-	opt := options{linger: defaultLinger, loops: 1}
+	opt := options{linger: defaultLinger, loops: 1, workers: defaultWorkers, backlog: defaultOffload}
 	for _, o := range opts {
 		o(&opt)
 	}
 	if opt.loops < 1 || opt.loops > maxLoops {
 		return opt, fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)
+	}
+	if opt.workers < 1 || opt.backlog < 0 {
+		return opt, fmt.Errorf("reactor: WithOffload(%d, %d): it needs a goroutine at least", opt.workers, opt.backlog)
 	}
 	return opt, nil
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/backendtest"
+	"github.com/eyewall/eyewall/event"
 )
 
 // limit bounds every wait of a test: far above what a busy machine needs, and below what a person bears.
@@ -406,6 +407,25 @@ func off(t testing.TB, task Task, work func()) {
 		t.Errorf("Await: %v", err)
 	}
 }
+
+// offloaded is the end of work that runs on a goroutine of its own; unlike with Offload there may be as many as a test wants.
+type offloaded struct {
+	loop *Loop
+	work func()
+}
+
+// Register implements event.Event.
+func (e *offloaded) Register(r event.Reactor) error {
+	r.Hold()
+	go func() {
+		e.work()
+		e.loop.mustPost(func() { r.Ready(nil) })
+	}()
+	return nil
+}
+
+// Resume implements event.Event.
+func (e *offloaded) Resume(event.Reactor, *backend.Completion) (bool, error) { return false, nil }
 
 // when waits until ok, looking once a turn.
 func when(t testing.TB, task Task, what string, ok func() bool) {

@@ -27,6 +27,7 @@ type Loop struct {
 	finished chan struct{} // closed when Run ends
 	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
 	posts    posts
+	offload  offload
 	quit     atomic.Pointer[error] // set when Run's context has ended: why
 
 	ctx       context.Context // Run's
@@ -176,7 +177,8 @@ func (l *Loop) free() error {
 // Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics, or
 // the backend breaks. Then, and also at a panic, tasks that still wait are canceled: their waits end with ErrCanceled,
 // their defers run, and one that goes on waiting all the same is ended as by runtime.Goexit; connections and listeners
-// that are still open are closed. When Run returns no task, coroutine or descriptor of the loop is left.
+// that are still open are closed. When Run returns no task, coroutine or descriptor of the loop is left, and what was
+// begun by Offload has ended: Run waits for that.
 //
 // Run returns the cause of ctx's end, a *PanicError, the backend's error, or else the first error that a task returned,
 // other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning.

@@ -23,6 +23,8 @@ type options struct {
 	cpus          []int
 	busyPoll      time.Duration
 	listening     func(Listening)
+	workers       int
+	backlog       int // of work for them
 }
 
 const defaultLinger = 5 * time.Second
@@ -68,6 +70,12 @@ func WithCPUs(cpus ...int) Option { return func(o *options) { o.pinned, o.cpus =
 // waits for no thread to be woken. Meanwhile it keeps its processor busy, and what other goroutines are to run on that
 // waits; 0, the default, is right unless the loop has a processor to itself.
 func WithBusyPoll(d time.Duration) Option { return func(o *options) { o.busyPoll = d } }
+
+// WithOffload bounds what Offload takes: each loop has up to that many goroutines for it, which exist while they have
+// work (default 16), and as much work waiting for one of them as queue says (default 1024).
+func WithOffload(workers, queue int) Option {
+	return func(o *options) { o.workers, o.backlog = workers, queue }
+}
 
 // WithListening has Serve tell, once, that all its loops listen.
 func WithListening(tell func(Listening)) Option { return func(o *options) { o.listening = tell } }

@@ -50,9 +50,13 @@ func (l *Loop) Post(fn func()) error {
 	return nil
 }
 
-// mustPost posts fn, and waits while too much is posted. It is for goroutines that may be held up.
-func (l *Loop) mustPost(fn func()) {
-	for l.Post(fn) == ErrPostFull {
+// mustPost posts fn, and waits while too much is posted. It is for goroutines that may be held up. The error is
+// ErrLoopEnded.
+func (l *Loop) mustPost(fn func()) error {
+	for {
+		if err := l.Post(fn); err != ErrPostFull {
+			return err
+		}
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -468,7 +468,12 @@ func TestQueueClosed(t *testing.T) {
 			told := 0
 			must(t, "Together", task.Together(func(g *TaskGroup) error {
 				g.Go(func(task Task) error { told++; wantErr(t, "Put", full.Put(task, "second"), ErrQueueClosed); return nil })
-				g.Go(func(task Task) error { told++; _, err := empty.Get(task); wantErr(t, "Get", err, ErrQueueClosed); return nil })
+				g.Go(func(task Task) error {
+					told++
+					_, err := empty.Get(task)
+					wantErr(t, "Get", err, ErrQueueClosed)
+					return nil
+				})
 				must(t, "Yield", task.Yield())
 				full.Close()
 				empty.Close()

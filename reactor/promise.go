@@ -1,15 +1,33 @@
 package reactor
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// Promise is a result that comes later, for any number of tasks to wait for. It is set once. The zero Promise waits to be
-// set by what runs on its tasks' loop.
+// Promise is a result that comes later, for any number of tasks of one loop to wait for. It is set once. The zero Promise
+// is for what runs on that loop; one that NewPromise makes can also be set from elsewhere.
 type Promise[T any] struct {
 	value   T
 	err     error
 	set     bool
 	waiters waitQueue
+	loop    *Loop // whose tasks wait for it, where it can be set from elsewhere; else nil
 }
+
+// NewPromise makes a promise for l's tasks that any goroutine can set, by Post. Any goroutine may call it.
+func NewPromise[T any](l *Loop) *Promise[T] { return &Promise[T]{loop: l} }
+
+// Post has the promise set, soon, by Set: for a promise that NewPromise has made. The error is ErrLoopEnded, or
+// ErrPostFull; the promise is not set then. Any goroutine may call it.
+func (p *Promise[T]) Post(value T, err error) error {
+	if p.loop == nil {
+		return errNoLoop
+	}
+	return p.loop.Post(func() { p.Set(value, err) })
+}
+
+var errNoLoop = errors.New("reactor: Post needs a Promise that NewPromise has made")
 
 // Set gives the promise its result, an error or a value, and tells whether it was the first to do so: later ones change
 // nothing. It does not wait.
@@ -29,12 +47,23 @@ func (p *Promise[T]) Done() bool { return p.set }
 func (p *Promise[T]) Wait(t Task) (T, error) {
 	s, err := t.current()
 	if err == nil && !p.set {
-		err = p.waiters.wait(s, waitsForPromise, 0, nil)
+		err = p.wait(s)
 	}
 	if err != nil {
 		return *new(T), err
 	}
 	return p.value, p.err
+}
+
+func (p *Promise[T]) wait(s *task) error {
+	if p.loop != nil {
+		if s.loop != p.loop {
+			return fmt.Errorf("reactor: the promise is another loop's: %w", ErrNotTask)
+		}
+		p.loop.outside++
+		defer func() { p.loop.outside-- }()
+	}
+	return p.waiters.wait(s, waitsForPromise, 0, nil)
 }
 
 // errNoResult is that of a promise whose task did not return.

@@ -5,9 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-
-	"github.com/eyewall/eyewall/backend"
-	"github.com/eyewall/eyewall/event"
 )
 
 // resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones. It may
@@ -59,11 +56,14 @@ func (t Task) resolve(network, address string) ([]netip.AddrPort, error) {
 		return resolve(ctx, network, address)
 	}
 	var addrs []netip.AddrPort
-	var err error
-	if stopped := t.Await(&offloaded{loop: t.t.loop, work: func() { addrs, err = resolve(ctx, network, address) }}); stopped != nil {
-		return nil, stopped
+	err := Offload(t, func() (err error) {
+		addrs, err = resolve(ctx, network, address)
+		return err
+	})
+	if err != nil { // also where the work goes on, and addrs is its own
+		return nil, err
 	}
-	return addrs, err
+	return addrs, nil
 }
 
 // isLiteral tells whether resolving address asks nobody.
@@ -75,22 +75,3 @@ func isLiteral(address string) bool {
 	_, err = netip.ParseAddr(host)
 	return err == nil
 }
-
-// offloaded is the end of work that may block and so runs on a goroutine of its own.
-type offloaded struct {
-	loop *Loop
-	work func()
-}
-
-// Register implements event.Event.
-func (e *offloaded) Register(r event.Reactor) error {
-	r.Hold()
-	go func() {
-		e.work()
-		e.loop.mustPost(func() { r.Ready(nil) })
-	}()
-	return nil
-}
-
-// Resume implements event.Event.
-func (e *offloaded) Resume(event.Reactor, *backend.Completion) (bool, error) { return false, nil }

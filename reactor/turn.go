@@ -37,6 +37,9 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 		stop()
 	}
 	l.posts.close()
+	if err := l.offload.join(); err != nil && l.err == nil {
+		l.err = err
+	}
 	l.pool.drop()
 	if err := l.free(); err != nil && l.err == nil {
 		l.err = fmt.Errorf("reactor: %w", err)
