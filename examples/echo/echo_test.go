@@ -118,12 +118,12 @@ func TestEndsWhileConnected(t *testing.T) {
 func TestIdle(t *testing.T) {
 	program.Backends(t, func(t *testing.T, backend string) {
 		for _, mode := range []string{"task", "handler"} {
-			p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-mode", mode, "-idle", "200ms")
+			p := program.Start(t, "echo", "-addr", "127.0.0.1:0", "-backend", backend, "-mode", mode, "-idle", "500ms")
 			addr := listening(p, backend, 1)
 			idle, busy := program.Dial(t, addr), program.Dial(t, addr)
 			talk(t, idle, 10)
 			talk(t, busy, 10)
-			for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; time.Sleep(20 * time.Millisecond) {
+			for begin := time.Now(); time.Since(begin) < 700*time.Millisecond; time.Sleep(20 * time.Millisecond) {
 				talk(t, busy, 10)
 			}
 			if n, err := idle.Read(make([]byte, 1)); err != io.EOF {

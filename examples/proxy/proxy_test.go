@@ -138,12 +138,12 @@ func TestConnectTimeout(t *testing.T) {
 func TestIdle(t *testing.T) {
 	program.Backends(t, func(t *testing.T, backend string) {
 		ln := program.Listen(t)
-		_, addr := start(t, backend, ln.Addr().String(), "-idle", "200ms")
+		_, addr := start(t, backend, ln.Addr().String(), "-idle", "500ms")
 		idle := program.Dial(t, addr)
 		pass(t, idle, behind(t, ln), 10)
 		front := program.Dial(t, addr)
 		back := behind(t, ln)
-		for begin := time.Now(); time.Since(begin) < 400*time.Millisecond; time.Sleep(20 * time.Millisecond) {
+		for begin := time.Now(); time.Since(begin) < 700*time.Millisecond; time.Sleep(20 * time.Millisecond) {
 			pass(t, back, front, 10)
 		}
 		pass(t, front, back, 10)
