@@ -25,7 +25,8 @@ func TestRates(t *testing.T) {
 }
 
 func options() *Options {
-	return &Options{Kinds: rows.Kinds, Conns: []int{1, 100, 5000}, Sizes: []int{64, 1024}, Pipeline: []int{1, 16}, Idle: 5000, Rounds: 2}
+	return &Options{Kinds: rows.Kinds, Conns: []int{1, 100, 5000}, Sizes: []int{64, 1024}, Pipeline: []int{1, 16}, Idle: 5000,
+		Crowd: []int{0, 700, 5000, 900}, Rounds: 2}
 }
 
 func TestCells(t *testing.T) {
@@ -40,7 +41,7 @@ func TestCells(t *testing.T) {
 			}
 		}
 	}
-	if load != 6 || len(cells) != 6+AutoRates+1+1 { // 100 connections of 64 B is in two of the rows
+	if load != 6 || len(cells) != 6+4+AutoRates+1+1 { // 100 connections of 64 B is in two of the rows
 		t.Errorf("%d of load in %d cells: %v", load, len(cells), cells)
 	}
 	o.Kinds, o.Rates = []rows.Kind{rows.Latency}, []float64{7}
@@ -76,10 +77,22 @@ func TestStepsAreInterleaved(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	o := options()
-	if changed := o.Limit(1024); !slices.Equal(changed, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
+	if n := o.Most(); n != 5100 {
+		t.Errorf("%d connections at most", n)
+	}
+	changed, crowds := o.Limit(1024)
+	if !slices.Equal(changed, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
 		t.Errorf("changed %v: %v, %d", changed, o.Conns, o.Idle)
 	}
-	if changed := o.Limit(1024); changed != nil {
-		t.Errorf("changed %v again", changed)
+	if !slices.Equal(crowds, []int{900, 5000}) || !slices.Equal(o.Crowd, []int{0, 700, 724}) || o.Most() != 824 {
+		t.Errorf("changed %v of the crowds: %v", crowds, o.Crowd)
+	}
+	if changed, crowds := o.Limit(1024); changed != nil || crowds != nil {
+		t.Errorf("changed %v and %v again", changed, crowds)
+	}
+	o = options()
+	o.Kinds = []rows.Kind{rows.Accept}
+	if changed, crowds := o.Limit(1024); changed != nil || crowds != nil || o.Most() != AcceptBusy {
+		t.Errorf("changed %v and %v, which are not measured", changed, crowds)
 	}
 }

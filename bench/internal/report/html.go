@@ -56,7 +56,7 @@ func HTML(run, earlier *rows.Run) []byte {
 		"Ratios":   others,
 		"Sections": d.sections(earlier),
 		"Notes":    d.notes(),
-		"Silent":   silent,
+		"Silent":   d.silent(),
 		"Method":   d.method(),
 		"Facts":    d.facts(),
 		"Command":  run.Head.Command,
@@ -79,7 +79,21 @@ func where(run *rows.Run) string {
 			parts = append(parts, text)
 		}
 	}
+	if run.Head.Loops > 1 {
+		parts = append(parts, rows.Plural(run.Head.Loops, "loop"))
+	}
+	if text := polling(run.Head); text != "" {
+		parts = append(parts, "busy polling for "+text)
+	}
 	return strings.Join(parts, " · ")
+}
+
+// polling is for how long eyewall's loops look for something before they block; empty where they block at once.
+func polling(h rows.Head) string {
+	if h.Polling == 0 {
+		return ""
+	}
+	return number(1e6*h.Polling) + "\u00a0µs"
 }
 
 // key is what colours and shapes mean.
@@ -106,6 +120,13 @@ func (d *data) sections(earlier *rows.Run) (list []section) {
 				{SVG: template.HTML(d.plot(a, cpu, "server CPU per message, µs", short))},
 				{SVG: template.HTML(d.plot(a, throughput, "messages per second", short))}},
 			Tables: []template.HTML{d.cpuTable(a).html(), d.throughputTable(a).html()}})
+	}
+	if a := d.crowd(); len(a.cells) > 0 {
+		list = append(list, section{ID: "crowd", Title: "Beside idle connections",
+			Text: a.title + ", closed loop; the other connections do nothing until the end, when each is found to be served still. " +
+				"What is only watched costs select at each turn, up to the highest descriptor; epoll and io_uring look at what is ready.",
+			Plots:  []figure{{SVG: template.HTML(d.plot(a, cpu, "server CPU per message, µs", short)), Wide: true}},
+			Tables: []template.HTML{d.crowdTable(a).html()}})
 	}
 	if cells := d.of(rows.Latency); len(cells) > 0 {
 		s := section{ID: "latency", Title: "Latency at fixed rates", Text: "Open loop over " + rows.Plural(cells[0].Conns, "connection") +
@@ -226,6 +247,9 @@ func (d *data) facts() []rows.Fact {
 		shared = ", shared"
 	}
 	facts = append(facts, rows.Fact{Name: "CPUs", Text: "server " + h.ServerCPUs + ", client " + h.ClientCPUs + shared + "; " + rows.Plural(h.Loops, "loop")})
+	if text := polling(h); text != "" {
+		facts = append(facts, rows.Fact{Name: "Busy polling", Text: text + " before a loop of eyewall's blocks"})
+	}
 	seen := map[string]bool{}
 	for _, s := range h.Servers {
 		switch {

@@ -57,11 +57,10 @@ func (d *data) behind() (list []string) {
 
 // late is the client's own lateness in the worst cell whose servers kept up.
 func (d *data) late() (worst float64) {
-	m := metric{of: func(r rows.Row) float64 { return r.Late }}
 	for _, c := range d.of(rows.Latency) {
 		for _, s := range d.servers {
 			if d.median(c, s.Name, throughput) >= 0.98*c.Rate {
-				worst = max(worst, d.median(c, s.Name, m))
+				worst = max(worst, d.median(c, s.Name, late))
 			}
 		}
 	}
@@ -71,7 +70,7 @@ func (d *data) late() (worst float64) {
 // noisy is the median spread of the main figure.
 func (d *data) noisy() float64 {
 	var spreads []float64
-	for _, c := range d.of(rows.Load) {
+	for _, c := range slices.Concat(d.of(rows.Load), d.of(rows.Crowd)) {
 		for _, s := range d.servers {
 			if v := d.values(c, s.Name, cpu); len(v) > 1 {
 				spreads = append(spreads, spread(v))
@@ -86,7 +85,15 @@ func (d *data) noisy() float64 {
 }
 
 // silent is what no figure here says.
-var silent = []string{
+func (d *data) silent() []string {
+	if len(d.crowd().cells) > 0 {
+		return never
+	}
+	return append([]string{"Nothing of connections that are idle while others are busy, for which select pays with each message: -measure crowd does."}, never...)
+}
+
+// never is what no figure of any run says.
+var never = []string{
 	"Nothing of a network: all of it is loopback, where the sender's CPU does the receiver's TCP work. Part of the client's cost is in every server's figure, and the same part in all of them.",
 	"Nothing of a server's own work: an echo does nothing with a message. What a real server does is added to each figure, and brings the ratios nearer to 1.",
 	"Little of uneven traffic: all connections are equally busy, all messages equally large. Slow readers, bursts and mixtures are not here.",

@@ -13,14 +13,8 @@ import (
 func Text(out io.Writer, run, earlier *rows.Run) {
 	d := newData(run)
 	var b strings.Builder
-	for _, f := range run.Head.Facts {
+	for _, f := range d.facts() {
 		fmt.Fprintf(&b, "%-22s %s\n", f.Name, f.Text)
-	}
-	fmt.Fprintf(&b, "%-22s server %s, client %s; %s\n", "CPUs", run.Head.ServerCPUs, run.Head.ClientCPUs, rows.Plural(run.Head.Loops, "loop"))
-	for _, s := range d.servers {
-		if s.On != "" && s.Form == "task" {
-			fmt.Fprintf(&b, "%-22s %s\n", s.Backend, s.On)
-		}
 	}
 	if text := d.warning(); text != "" {
 		b.WriteString("\n" + wrap(text, 118, ""))

@@ -12,18 +12,20 @@ type Kind string
 
 const (
 	Load    Kind = "load"    // closed loop: CPU and throughput
+	Crowd   Kind = "crowd"   // the same, with connections beside that are idle
 	Latency Kind = "latency" // open loop: latency at a rate
 	Accept  Kind = "accept"  // connections opened, used once and closed
 	Memory  Kind = "memory"  // of idle connections
 )
 
 // Kinds lists them all, in the order in which they are measured.
-var Kinds = []Kind{Load, Latency, Accept, Memory}
+var Kinds = []Kind{Load, Crowd, Latency, Accept, Memory}
 
 // Cell is what is measured on every server.
 type Cell struct {
 	Kind  Kind    `json:"kind"`
 	Conns int     `json:"conns"`
+	Idle  int     `json:"idle,omitempty"` // Crowd: connections beside those
 	Size  int     `json:"size"`           // bytes of a message
 	Depth int     `json:"pipeline"`       // messages on their way on each connection
 	Rate  float64 `json:"rate,omitempty"` // Latency: messages per second
@@ -31,6 +33,8 @@ type Cell struct {
 
 func (c Cell) String() string {
 	switch c.Kind {
+	case Crowd:
+		return fmt.Sprintf("closed loop, %s, pipeline %d, %s busy, %s idle", Bytes(c.Size), c.Depth, Plural(c.Conns, "connection"), Count(float64(c.Idle)))
 	case Latency:
 		return fmt.Sprintf("open loop, %s messages/s, %s, %s connections", Count(c.Rate), Bytes(c.Size), Count(float64(c.Conns)))
 	case Accept:
@@ -93,6 +97,7 @@ type Head struct {
 	Rounds  int       `json:"rounds"`
 	Window  float64   `json:"window_s"` // of one measurement
 	Loops   int       `json:"loops"`
+	Polling float64   `json:"busy_poll_s,omitempty"` // how long eyewall's loops look for something before they block
 
 	ServerCPUs string   `json:"server_cpus"`
 	ClientCPUs string   `json:"client_cpus"`
@@ -106,9 +111,13 @@ type Server struct {
 	Name    string `json:"name"`
 	Backend string `json:"backend,omitempty"` // eyewall's
 	Form    string `json:"form,omitempty"`    // task or handler
+	Accept  string `json:"accept,omitempty"`  // one: a loop accepts for all; empty: each for itself
 	Version string `json:"version,omitempty"` // a peer's
 	On      string `json:"on,omitempty"`      // the backend with its rung, once it ran
 }
+
+// One is Accept where a loop accepts for all.
+const One = "one"
 
 // Peer tells whether the server is not eyewall's.
 func (s Server) Peer() bool { return s.Backend == "" }
