@@ -61,6 +61,14 @@ func (g *Group) Run(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext
 	}
+	if err := g.run(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// run is Run without ctx's cause.
+func (g *Group) run(ctx context.Context) error {
 	g.mu.Lock()
 	again := g.closed
 	g.closed = true
@@ -75,17 +83,14 @@ func (g *Group) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, l := range g.loops {
 		wg.Go(func() {
-			if err := l.run(all); err != nil && err != context.Cause(all) {
+			if err := l.run(all); err != nil && !l.quits {
 				errs[i] = err
 				cancel(err)
 			}
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return errors.Join(errs...)
 }
 
 // Close frees a group that is not to be run. It is a no-op while Run runs, which frees it itself, and after.
@@ -167,6 +172,7 @@ func (g *Group) goesOn(l *Loop) bool {
 	}
 	g.over.Store(true)
 	for _, o := range g.loops {
+		o.posts.closed = true // or a task could yet begin among loops that have ended
 		o.backend.Wake()
 	}
 	return false
@@ -186,8 +192,13 @@ func newOptions(opts []Option) (options, error) {
 	for _, o := range opts {
 		o(&opt)
 	}
-	if opt.loops < 1 || opt.loops > maxLoops {
+	switch {
+	case opt.loops < 1 || opt.loops > maxLoops:
 		return opt, fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)
+	case opt.linger < 0:
+		return opt, fmt.Errorf("reactor: WithLinger(%v): it must not be negative", opt.linger)
+	case opt.busyPoll < 0:
+		return opt, fmt.Errorf("reactor: WithBusyPoll(%v): it must not be negative", opt.busyPoll)
 	}
 	return opt, nil
 }

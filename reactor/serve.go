@@ -50,10 +50,7 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	if g.opt.listening != nil {
 		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats})
 	}
-	if err := g.Run(ctx); err != context.Cause(ctx) {
-		return err
-	}
-	return nil
+	return g.run(ctx)
 }
 
 // Serve has the group's loops listen on a TCP address and run handle as a task for each connection, once the group runs.
@@ -123,7 +120,8 @@ func (s *server) listen(network string, addrs []netip.AddrPort, nth int) error {
 	}
 	for i, ln := range s.listeners {
 		loops[i].addListener(ln)
-		loops[i].Go(func(Task) error { return ln.serve() })
+		loops[i].spawn(func(Task) error { return ln.serve() }) // and not Go, which could refuse it
+		loops[i].publish()
 	}
 	return nil
 }

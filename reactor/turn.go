@@ -95,6 +95,7 @@ func (l *Loop) turns(co *coroutine) {
 		l.stats.Turns++
 		l.complete()
 		if cause := l.quit.Load(); cause != nil {
+			l.quits = l.err == nil || !l.stopping
 			l.fail(*cause)
 			l.quit.Store(nil)
 		}
@@ -208,7 +209,7 @@ func (l *Loop) fail(err error) {
 	case l.err == nil || !l.stopping:
 		l.err = err
 	case errors.As(err, &p) && !errors.As(l.err, &p): // whatever ends the loop, the first panic is told
-		l.err = errors.Join(l.err, err)
+		l.err, l.quits = errors.Join(l.err, err), false
 	}
 	l.stopping = true
 	for t := range l.tasks.all() {
@@ -223,8 +224,8 @@ func (l *Loop) fail(err error) {
 
 // broke ends the tasks where they stand, for no completion will come any more.
 func (l *Loop) broke(err error) {
-	l.fail(err)
 	l.broken, l.abandon = true, true
+	l.fail(err)
 	for l.live > 0 {
 		for t := range l.tasks.all() {
 			if t.enlisted {
