@@ -85,7 +85,9 @@ func (g *Group) run(ctx context.Context) error {
 		wg.Go(func() {
 			if err := l.run(all); err != nil && !l.quits {
 				errs[i] = err
-				cancel(err)
+				if !g.over.Load() { // else they end by themselves, and have their own errors to tell
+					cancel(err)
+				}
 			}
 		})
 	}
