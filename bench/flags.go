@@ -70,7 +70,7 @@ func parse(args []string) (*flags, error) {
 	numbers(s, &f.Crowd, "crowd", 0, 1<<20, fmt.Sprintf("`list` of numbers of idle connections beside %d busy ones, for -measure crowd", plan.BaseConns))
 	s.Func("rates", "`list` of messages per second, for the latency (default: three that suit the machine)", func(v string) error { return parseRates(v, &f.Rates) })
 	s.IntVar(&f.Idle, "idle", 10000, "idle `connections` whose memory is measured")
-	s.DurationVar(&f.Duration, "duration", 250*time.Millisecond, "`time` of one measurement; twice that for latency")
+	s.DurationVar(&f.Duration, "duration", 220*time.Millisecond, "`time` of one measurement; twice that for latency")
 	s.DurationVar(&f.Warmup, "warmup", 60*time.Millisecond, "`time` of load before it")
 	s.IntVar(&f.Rounds, "rounds", 3, "how `often` each measurement is made; the median counts")
 	s.IntVar(&f.Loops, "loops", 1, "event `loops` of a server")

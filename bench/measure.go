@@ -64,10 +64,10 @@ func measure(ctx context.Context, f *flags) error {
 	fmt.Fprintf(os.Stderr, "bench: %s, %d measurements, about %s; Ctrl-C ends it early and keeps what there is\n",
 		rows.Plural(len(r.Servers), "server"), len(steps), brief(f.Estimate(steps)))
 
-	before := machine.Look()
+	before := machine.Look(r.CPUs()...)
 	planned := r.Run(ctx)
 	progress.clear()
-	others, stolen := machine.Look().Since(before)
+	others, stolen := machine.Look(r.CPUs()...).Since(before)
 	if stolen > 0.02 {
 		r.Notes = append(r.Notes, fmt.Sprintf("The host took %.0f %% of a CPU away (steal time): the figures are rougher than they could be.", 100*stolen))
 	}

@@ -3,7 +3,6 @@ package chart
 import (
 	"fmt"
 	"math"
-	"unicode/utf8"
 )
 
 // Bars is a list of values, each with a name.
@@ -33,19 +32,17 @@ const (
 	barStep    = 23
 	barHeight  = 11
 	barApart   = 9
-	sideRoom   = 84
+	barGap     = 8
 )
 
 // SVG draws it.
 func (b Bars) SVG() string {
 	most := b.Least
-	longest := 0
 	height := 26.0
 	for i, bar := range b.Bars {
 		if !math.IsNaN(bar.Value) {
 			most = max(most, bar.Value, bar.High, bar.Beyond)
 		}
-		longest = max(longest, utf8.RuneCountInString(bar.Text))
 		height += barStep
 		if bar.Apart && i > 0 {
 			height += barApart
@@ -55,7 +52,8 @@ func (b Bars) SVG() string {
 		most = 1
 	}
 	names := max(leastNames, 12+nameWidth(b.Bars, func(b Bar) string { return b.Name }))
-	end := b.Width - sideRoom - 7*float64(longest)
+	room := 1.12*nameWidth(b.Bars, func(b Bar) string { return b.Text }) + nameWidth(b.Bars, func(b Bar) string { return b.Side }) // the former are bold
+	end := b.Width - room - 3*barGap
 	x := scale{low: 0, high: most, from: names, to: end}
 	c := &canvas{}
 	c.open(b.Width, height, b.Title)
@@ -81,7 +79,7 @@ func (b Bars) draw(c *canvas, bar Bar, x scale, y float64) {
 	}
 	c.f(`<text x="%s" y="%s" class="%s" text-anchor="end" style="fill:%s">%s</text>`, n(x.from-9), n(middle+4), class, bar.Look.Color, esc(bar.Name))
 	if math.IsNaN(bar.Value) {
-		c.text(x.from+8, middle+4, "tick", "start", bar.Text)
+		c.text(x.from+barGap, middle+4, "tick", "start", bar.Text)
 		return
 	}
 	at := x.at(bar.Value)
@@ -103,7 +101,7 @@ func (b Bars) draw(c *canvas, bar Bar, x scale, y float64) {
 		c.f(`<path d="M%s %sH%sM%s %sV%sM%s %sV%s" class="whisker"/>`,
 			n(lo), n(middle), n(hi), n(lo), n(middle-3), n(middle+3), n(hi), n(middle-3), n(middle+3))
 	}
-	c.text(reach+8, middle+4, "value", "start", bar.Text)
+	c.text(reach+barGap, middle+4, "value", "start", bar.Text)
 	c.text(b.Width-2, middle+4, "side", "end", bar.Side)
 }
 

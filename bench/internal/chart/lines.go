@@ -69,7 +69,7 @@ func (l Lines) SVG() string {
 	y := scale{from: lineHeight - bottom, to: top}
 	switch y.log = low > 0 && (high/low > 6 || l.Zoom) && !l.FromY; {
 	case l.Zoom && y.log:
-		y.low, y.high = min(low, l.Reference)/1.05, max(high, l.Reference)*1.05
+		y.low, y.high = min(low, l.Reference)/1.02, max(high, l.Reference)*1.03
 	case y.log:
 		y.low, y.high = low/1.15, high*1.15
 	default:

@@ -107,12 +107,22 @@ func (d *data) key() (list []template.HTML) {
 // sections is the page's body, in order.
 func (d *data) sections(earlier *rows.Run) (list []section) {
 	if c, ok := d.base(); ok {
-		list = append(list, section{ID: "message", Title: "What a message takes",
+		allocating, width := d.allocates(c), 520.0
+		if !allocating {
+			width = 1072
+		}
+		s := section{ID: "message", Title: "What a message takes",
 			Text: sentence(c) + " Server CPU, user and system; bars are medians, whiskers the rounds' range.",
 			Plots: []figure{{SVG: template.HTML(d.barPlot(c, cpu, 1072, "CPU per message, µs", number, true)), Wide: true},
-				{Caption: d.syscallText(c), SVG: template.HTML(d.barPlot(c, syscalls, 520, "system calls per message", number, false))},
-				{Caption: "Objects that the Go heap was asked for.", SVG: template.HTML(d.barPlot(c, allocs, 520, "allocations per message", number, false))}},
-			Tables: []template.HTML{d.detailTable(c).html()}})
+				{Caption: d.syscallText(c), SVG: template.HTML(d.barPlot(c, syscalls, width, "system calls per message", number, false)), Wide: !allocating}},
+			Tables: []template.HTML{d.detailTable(c).html()}}
+		if allocating {
+			s.Plots = append(s.Plots, figure{Caption: "Objects that the Go heap was asked for.",
+				SVG: template.HTML(d.barPlot(c, allocs, 520, "allocations per message", number, false))})
+		} else { // and bars of nothing would not show it
+			s.Text += " None of the servers allocates: the Go heap was asked for less than an object in a hundred messages."
+		}
+		list = append(list, s)
 	}
 	for _, a := range d.axes() {
 		list = append(list, section{ID: strings.ReplaceAll(a.name, " ", "-"), Title: "By " + a.name, Text: a.title + ", closed loop." + limitText,
@@ -164,6 +174,16 @@ func (d *data) sections(earlier *rows.Run) (list []section) {
 }
 
 const limitText = " Where a throughput has a star, the client was the limit and the server could do more: look at the CPU then."
+
+// allocates tells whether a server allocates for messages, or might.
+func (d *data) allocates(c rows.Cell) bool {
+	for _, s := range d.servers {
+		if v := d.median(c, s.Name, allocs); !(v < 0.01) {
+			return true
+		}
+	}
+	return false
+}
 
 func (d *data) syscallText(c rows.Cell) string {
 	for _, s := range d.servers {

@@ -199,6 +199,30 @@ func TestOnlyCrowd(t *testing.T) {
 	}
 }
 
+// What a run did in another way than the earlier one is said beside what has changed.
+func TestChanges(t *testing.T) {
+	run, earlier := sample(3, 1, false), sample(3, 1, false)
+	if list := changes(run.Head, earlier.Head); len(list) > 0 {
+		t.Errorf("the same run: %q", list)
+	}
+	earlier.Head.Loops, earlier.Head.Polling, earlier.Head.Facts[1].Text = 1, 0, "1.25"
+	note := compare(run, earlier).note
+	for _, want := range []string{"loops 1, now 2", "busy polling none, now 50", "Go 1.25, now 1.26"} {
+		if !strings.Contains(note, want) {
+			t.Errorf("%q lacks %q", note, want)
+		}
+	}
+}
+
+func TestDisturbed(t *testing.T) {
+	run := sample(3, 1, false)
+	run.Rows[1].Others, run.Rows[5].Others, run.Rows[7].Others = 0.9, 0.3, 0.1
+	notes := strings.Join(newData(run).notes(), "\n")
+	if want := fmt.Sprintf("more than 0.25 CPUs busy during 2 of %s", rows.Plural(len(run.Rows), "measurement")); !strings.Contains(notes, want) {
+		t.Errorf("%q lacks %q", notes, want)
+	}
+}
+
 func TestDifferences(t *testing.T) {
 	for _, d := range differences(sample(5, 1, false), sample(5, 1.2, false)) {
 		if v := d.verdict(); v != better {

@@ -61,6 +61,9 @@ func number(v float64) string {
 	case a >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
+	if v > -0.005 && v < 0 { // or it would be -0.00
+		v = 0
+	}
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 

@@ -69,16 +69,16 @@ func (t table) write(b *strings.Builder) {
 		i = k
 	}
 	if grouped {
-		fmt.Fprintf(b, "  %*s", first, "")
+		groups := strings.Repeat(" ", 2+first)
 		for i := 0; i < len(t.columns); {
 			k, width := i+1, widths[i]
 			for ; k < len(t.columns) && t.columns[k].group == t.columns[i].group; k++ {
 				width += 2 + widths[k]
 			}
-			b.WriteString("  " + pad(t.columns[i].group, width))
+			groups += "  " + pad(t.columns[i].group, width)
 			i = k
 		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(groups, " ") + "\n")
 	}
 	fmt.Fprintf(b, "  %*s", first, "")
 	for i, c := range t.columns {

@@ -48,9 +48,10 @@ func (c Cell) String() string {
 // Row is one measurement of one server.
 type Row struct {
 	Cell
-	Server string `json:"server"`
-	Round  int    `json:"round"`            // from 0
-	Failed string `json:"failed,omitempty"` // why there is nothing else
+	Server string  `json:"server"`
+	Round  int     `json:"round"`                // from 0
+	Failed string  `json:"failed,omitempty"`     // why there is nothing else
+	Others float64 `json:"others_cpu,omitempty"` // of the CPUs used, how many other programs kept busy meanwhile, to a tenth or so
 
 	Seconds   float64 `json:"seconds,omitempty"`
 	Messages  uint64  `json:"messages,omitempty"`   // Accept: connections
@@ -81,6 +82,9 @@ type Row struct {
 	Stacks  float64 `json:"stack_per_conn,omitempty"`      // bytes in use
 	BaseRSS float64 `json:"rss_without,omitempty"`         // bytes, with one connection
 }
+
+// Disturbed is the Others from which on a measurement is in doubt.
+const Disturbed = 0.25
 
 // Where a count of system calls comes from.
 const (
@@ -133,7 +137,7 @@ type Foot struct {
 	Ended       time.Time         `json:"ended"`
 	Planned     int               `json:"planned"` // measurements
 	Interrupted bool              `json:"interrupted,omitempty"`
-	Others      float64           `json:"others,omitempty"` // CPUs that other programs kept busy meanwhile
+	Others      float64           `json:"others,omitempty"` // of the CPUs used, how many other programs kept busy meanwhile
 	On          map[string]string `json:"on,omitempty"`     // by the server's name
 	Notes       []string          `json:"notes,omitempty"`
 }
