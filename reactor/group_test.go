@@ -177,6 +177,48 @@ func TestGroupPostsHop(t *testing.T) {
 	})
 }
 
+// What comes while a loop looks whether all is over, between its two looks, keeps the group going.
+func TestGroupLooksTwice(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		g := testGroup(t, name, 2)
+		first, second := g.loops[0], g.loops[1]
+		locked, unlocked := make(chan bool), make(chan bool)
+		done := false
+		must(t, "Go", first.Go(func(task Task) error {
+			off(t, task, func() { <-locked })
+			return nil
+		}))
+		go func() {
+			if !rested(g, first) {
+				t.Error("the second loop does not rest")
+			}
+			g.mu.Lock()
+			close(locked)
+			if !rested(g) {
+				t.Error("the first loop does not rest")
+			}
+			time.Sleep(time.Millisecond) // for it to have looked once
+			begun := make(chan bool)
+			must(t, "Go", second.Go(func(task Task) error {
+				close(begun)
+				off(t, task, func() { <-unlocked })
+				if err := first.Post(func() { done = true }); err != nil {
+					t.Errorf("the group ended meanwhile: %v", err)
+				}
+				return nil
+			}))
+			<-begun
+			g.mu.Unlock()
+			time.Sleep(time.Millisecond)
+			close(unlocked)
+		}()
+		must(t, "Run", runGroup(t, g, context.Background()))
+		if !done {
+			t.Error("what was posted is lost")
+		}
+	})
+}
+
 // Short groups, over and over: whichever of the loops comes to rest last, all of them end.
 func TestGroupEndsTogether(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
