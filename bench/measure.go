@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/bench/internal/machine"
+	"github.com/eyewall/eyewall/bench/internal/plan"
 	"github.com/eyewall/eyewall/bench/internal/rows"
 	benchrun "github.com/eyewall/eyewall/bench/internal/run"
 )
@@ -177,20 +178,20 @@ func (f *flags) conntrack(r *benchrun.Runner) (note string) {
 func (f *flags) limits(r *benchrun.Runner) (notes []string) {
 	const others = 400
 	have := machine.RaiseDescriptors(f.Most() + others)
-	changed, crowds := f.Limit(have)
-	note := func(from []int, what string, to int) {
-		if from == nil {
+	conns, crowds := f.Limit(have)
+	note := func(c plan.Change, what string) {
+		if c.From == nil {
 			return
 		}
 		var list []string
-		for _, n := range from {
+		for _, n := range c.From {
 			list = append(list, rows.Count(float64(n)))
 		}
 		notes = append(notes, fmt.Sprintf("%s %s became %s: a process may open %s descriptors here (ulimit -n).",
-			strings.Join(list, " and "), what, rows.Count(float64(to)), rows.Count(float64(have))))
+			strings.Join(list, " and "), what, rows.Count(float64(c.To)), rows.Count(float64(have))))
 	}
-	note(changed, "connections", f.Most())
-	note(crowds, "idle connections beside busy ones", slices.Max(f.Crowd))
+	note(conns, "connections")
+	note(crowds, "idle connections beside busy ones")
 	switch {
 	case len(machine.Allowed()) == 1:
 		notes = append(notes, "There is one CPU: server and client shared it, so throughput and latency are those of both together. CPU per message is still the server's alone.")

@@ -192,23 +192,31 @@ func (o *Options) Most() (most int) {
 	return most
 }
 
+// Change is numbers of connections that became another.
+type Change struct {
+	From []int
+	To   int
+}
+
 // Limit makes connections fit into so many descriptors of one process, and tells which numbers of them it changed, and
 // which numbers of idle ones beside busy ones. What is not measured stays as it is.
-func (o *Options) Limit(descriptors int) (changed, crowds []int) {
-	const others = 200 // descriptors for all else; generous, since some servers keep more than others
+func (o *Options) Limit(descriptors int) (conns, crowds Change) {
+	others := min(200, descriptors/2) // descriptors for all else; generous, since some servers keep more than others
 	most := max(descriptors-others, 1)
+	conns.To, crowds.To = most, max(most-BaseConns, 0)
 	if slices.Contains(o.Kinds, rows.Load) {
-		o.Conns, changed = limit(o.Conns, most)
+		o.Conns, conns.From = limit(o.Conns, conns.To)
 	}
 	if slices.Contains(o.Kinds, rows.Memory) && o.Idle > most {
-		changed = append(changed, o.Idle)
+		conns.From = append(conns.From, o.Idle)
 		o.Idle = most
 	}
 	if slices.Contains(o.Kinds, rows.Crowd) {
-		o.Crowd, crowds = limit(o.Crowd, max(most-BaseConns, 0))
+		o.Crowd, crowds.From = limit(o.Crowd, crowds.To)
 	}
-	slices.Sort(changed)
-	return slices.Compact(changed), crowds
+	slices.Sort(conns.From)
+	conns.From = slices.Compact(conns.From)
+	return conns, crowds
 }
 
 // limit makes all numbers be most at most, in order and without doubles, and returns those that it changed as well.

@@ -80,19 +80,22 @@ func TestLimit(t *testing.T) {
 	if n := o.Most(); n != 5100 {
 		t.Errorf("%d connections at most", n)
 	}
-	changed, crowds := o.Limit(1024)
-	if !slices.Equal(changed, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
-		t.Errorf("changed %v: %v, %d", changed, o.Conns, o.Idle)
+	conns, crowds := o.Limit(1024)
+	if conns.To != 824 || !slices.Equal(conns.From, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
+		t.Errorf("changed %v: %v, %d", conns, o.Conns, o.Idle)
 	}
-	if !slices.Equal(crowds, []int{900, 5000}) || !slices.Equal(o.Crowd, []int{0, 700, 724}) || o.Most() != 824 {
+	if crowds.To != 724 || !slices.Equal(crowds.From, []int{900, 5000}) || !slices.Equal(o.Crowd, []int{0, 700, 724}) || o.Most() != 824 {
 		t.Errorf("changed %v of the crowds: %v", crowds, o.Crowd)
 	}
-	if changed, crowds := o.Limit(1024); changed != nil || crowds != nil {
-		t.Errorf("changed %v and %v again", changed, crowds)
+	if conns, crowds := o.Limit(1024); conns.From != nil || crowds.From != nil {
+		t.Errorf("changed %v and %v again", conns, crowds)
+	}
+	if conns, crowds := o.Limit(100); conns.To != 50 || crowds.To != 0 || !slices.Equal(o.Conns, []int{1, 50}) || !slices.Equal(o.Crowd, []int{0}) {
+		t.Errorf("changed %v and %v: %v, %v", conns, crowds, o.Conns, o.Crowd)
 	}
 	o = options()
 	o.Kinds = []rows.Kind{rows.Accept}
-	if changed, crowds := o.Limit(1024); changed != nil || crowds != nil || o.Most() != AcceptBusy {
-		t.Errorf("changed %v and %v, which are not measured", changed, crowds)
+	if conns, crowds := o.Limit(1024); conns.From != nil || crowds.From != nil || o.Most() != AcceptBusy {
+		t.Errorf("changed %v and %v, which are not measured", conns, crowds)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/eyewall/eyewall/bench/internal/chart"
@@ -54,6 +55,7 @@ func HTML(run, earlier *rows.Run) []byte {
 		"Tiles":    d.tiles(),
 		"Key":      d.key(),
 		"Ratios":   others,
+		"One":      slices.ContainsFunc(d.servers, func(s rows.Server) bool { return s.Accept == rows.One }),
 		"Sections": d.sections(earlier),
 		"Notes":    d.notes(),
 		"Silent":   d.silent(),
@@ -93,7 +95,7 @@ func polling(h rows.Head) string {
 	if h.Polling == 0 {
 		return ""
 	}
-	return number(1e6*h.Polling) + "\u00a0µs"
+	return fmt.Sprintf("%.4g\u00a0µs", 1e6*h.Polling)
 }
 
 // key is what colours and shapes mean.

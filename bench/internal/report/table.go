@@ -217,9 +217,10 @@ func capital(s string) string {
 }
 
 func (d *data) latencyTable(c rows.Cell) table {
+	const us = "latency, µs"
 	t := table{title: "Latency at " + rows.Count(c.Rate) + " messages per second",
 		note:    "From the moment a message was due. Ratio to " + d.rivalText() + ", of p99. Late is the client's own p99, which is part of the latency.",
-		columns: []column{{"", "ratio"}, {"", "p50 µs"}, {"", "p99 µs"}, {"", "p99.9 µs"}, {"", "late µs"}, {"", "CPU µs"}, {"", "kept up"}}}
+		columns: []column{{"", "ratio"}, {us, "p50"}, {us, "p99"}, {us, "p99.9"}, {us, "late"}, {"", "CPU µs"}, {"", "kept up"}}}
 	kept := metric{of: func(r rows.Row) float64 { return min(1, r.PerSecond/r.Rate) }}
 	t.each(d, func(s rows.Server) []cell {
 		return rated(d.ratio(c, s.Name, p99), d.figure(c, s.Name, p50), number(d.median(c, s.Name, p99)),
