@@ -152,9 +152,9 @@ func (l *Loop) poll() {
 	if l.ready.n > 0 || l.calls.n() > 0 {
 		until = 0
 	}
-	n, err := l.spin(until)
-	if n == 0 && err == nil {
-		if until > 0 && (!l.posts.sleep() || l.wanted()) {
+	n, found, err := l.spin(until)
+	if !found {
+		if until > 0 && !l.posts.sleep() {
 			until = 0
 		}
 		n, err = l.backend.Poll(l.completions, until)
@@ -167,15 +167,19 @@ func (l *Loop) poll() {
 	}
 }
 
-// spin polls without blocking, for as long as WithBusyPoll allows, until there is something to do.
-func (l *Loop) spin(until time.Duration) (n int, err error) {
+// spin polls without blocking, for as long as WithBusyPoll allows, until it has found something to do.
+func (l *Loop) spin(until time.Duration) (n int, found bool, err error) {
 	if l.opt.busyPoll <= 0 || until == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	for end := min(l.after(l.opt.busyPoll), until); ; {
+	for end := l.after(l.opt.busyPoll); ; {
 		n, err = l.backend.Poll(l.completions, 0)
-		if n > 0 || err != nil || l.wanted() || l.backend.Now() >= end {
-			return n, err
+		now := l.backend.Now()
+		if n > 0 || err != nil || l.wanted() || now >= until {
+			return n, true, err
+		}
+		if now >= end {
+			return 0, false, nil
 		}
 	}
 }
