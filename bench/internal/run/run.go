@@ -101,21 +101,25 @@ func (r *Runner) CPUs() (cpus []int) {
 	return slices.Compact(cpus)
 }
 
-// measured is once with a look at what other programs did meanwhile. A measurement that they disturbed is made again, as
-// long as there are not too many of that kind; the one that was less disturbed counts, whatever its figures.
+// measured is once with a look at what other programs did meanwhile.
 func (r *Runner) measured(ctx context.Context, what *Server, cell rows.Cell) (rows.Row, error) {
-	look := func() (row rows.Row, err error) {
+	return r.undisturbed(func() (rows.Row, error) {
 		before := machine.Look(r.CPUs()...)
-		row, err = r.once(ctx, what, cell)
+		row, err := r.once(ctx, what, cell)
 		row.Others, _ = machine.Look(r.CPUs()...).Since(before)
 		return row, err
-	}
-	row, err := look()
+	})
+}
+
+// undisturbed makes a measurement, and makes it again if others disturbed it, as long as there have not been too many of
+// that kind. The one that was less disturbed counts, whatever its figures are.
+func (r *Runner) undisturbed(measure func() (rows.Row, error)) (rows.Row, error) {
+	row, err := measure()
 	if err != nil || row.Others <= rows.Disturbed || r.again == 0 {
 		return row, err
 	}
 	r.again--
-	if second, err := look(); err == nil && second.Others < row.Others {
+	if second, err := measure(); err == nil && second.Others < row.Others {
 		return second, nil
 	}
 	return row, nil
