@@ -55,7 +55,7 @@ func parse(args []string) (*flags, error) {
 		kinds[i] = string(k)
 	}
 	f.backends, f.forms, f.accept = defaultBackends(), slices.Clone(forms), []string{"each"}
-	chosen := slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == string(rows.Crowd) }) // it would take 40 s more
+	chosen := slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == string(rows.Crowd) }) // it would take 45 s more
 	f.Crowd = []int{0, 100, 1000, 5000, 10000}
 	f.Conns, f.Sizes, f.Pipeline = []int{1, 100, 1000, 10000}, []int{64, 1 << 10, 16 << 10, 64 << 10, 256 << 10}, []int{1, 4, 16}
 	words(s, &f.backends, "backends", nil, "`list` of backends, or of rungs of one: "+strings.Join(f.backends, ",")+", io_uring:basic")

@@ -166,7 +166,7 @@ func (o *Options) Estimate(steps []Step) (d time.Duration) {
 
 // Cost is Estimate for one cell.
 func (o *Options) Cost(c rows.Cell) time.Duration {
-	d := 70*time.Millisecond + time.Duration(c.Conns+c.Idle)*30*time.Microsecond
+	d := 70*time.Millisecond + time.Duration(c.Conns)*30*time.Microsecond + time.Duration(c.Idle)*45*time.Microsecond
 	if c.Kind == rows.Memory {
 		return d + 2*Settle + time.Duration(c.Conns)*30*time.Microsecond
 	}
