@@ -154,8 +154,8 @@ func (g *Group) goesOn(l *Loop) bool {
 	l.rests = true
 	l.resting.Store(true)
 	for _, o := range g.loops {
-		if !o.resting.Load() {
-			return true // and will look for itself, when it rests
+		if !o.resting.Load() || o.posts.pending() {
+			return true // it will look for itself, when it rests
 		}
 	}
 	g.mu.Lock()

@@ -538,6 +538,34 @@ func TestGroupClose(t *testing.T) {
 	})
 }
 
+// A group that is dropped without Run or Close leaves no backend, once the garbage collector has seen that.
+func TestDroppedGroup(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		g := testGroup(t, name, 3)
+		var list []*spy
+		for _, l := range g.loops {
+			list = append(list, spyOn(l))
+		}
+		g = nil
+		closed := 0
+		for try := 0; try < 100 && closed < len(list); try++ {
+			runtime.GC()
+			time.Sleep(time.Millisecond)
+			closed = 0
+			for _, s := range list {
+				s.counts(func() {
+					if s.closed {
+						closed++
+					}
+				})
+			}
+		}
+		if closed < len(list) {
+			t.Errorf("%d of %d backends were closed", closed, len(list))
+		}
+	})
+}
+
 // How many loops there may be, and that New makes one.
 func TestGroupLoopCount(t *testing.T) {
 	leavesNothing(t)
@@ -837,6 +865,41 @@ func TestGroupClosesWhatIsOpen(t *testing.T) {
 		must(t, "Run", runGroup(t, g, context.Background()))
 		if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the connection, once the group has ended: %v", err)
+		}
+	})
+}
+
+// A post to a loop that rests allocates nothing, on either loop, and leaves nobody looking in vain for the group's end.
+func TestGroupPostAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		return // the race detector allocates
+	}
+	eachDriver(t, func(t *testing.T, name string) {
+		const skip, hops = 500, 1000
+		least := 1.0
+		for try := 0; try < 5 && least > few; try++ {
+			g := testGroup(t, name, 2)
+			var before, after runtime.MemStats
+			n := 0
+			var hop func()
+			hop = func() {
+				switch n++; n {
+				case skip:
+					runtime.ReadMemStats(&before)
+				case skip + hops:
+					runtime.ReadMemStats(&after)
+					return
+				}
+				if err := g.loops[n%2].Post(hop); err != nil {
+					t.Errorf("Post: %v", err)
+				}
+			}
+			must(t, "Post", g.loops[0].Post(hop))
+			must(t, "Run", runGroup(t, g, context.Background()))
+			least = min(least, float64(after.Mallocs-before.Mallocs)/hops)
+		}
+		if least > few {
+			t.Errorf("%v allocations for each post", least)
 		}
 	})
 }
