@@ -123,7 +123,7 @@ func (d *data) method() []string {
 	list := []string{
 		"Every measurement has a new server process on CPU " + h.ServerCPUs + " and a new client process on CPU " + h.ClientCPUs + ". What the server's process uses, all its threads, is read from its CPU clock at both ends of a window of " + window + ", or twice that for latency.",
 		fmt.Sprintf("Rounds are interleaved: %s, each over all cells and all servers, each beginning with another server. Figures are medians of the rounds.", rows.Plural(h.Rounds, "round")),
-		fmt.Sprintf("A measurement during which other programs kept more than %s of these CPUs busy is made again, up to a tenth of all of them, and the one that was less disturbed counts.", number(rows.Disturbed)),
+		fmt.Sprintf("A measurement during which other programs kept more than %s of these CPUs busy is made again, up to a twentieth of all of them, and the one that was less disturbed counts.", number(rows.Disturbed)),
 		"The client is a loop on epoll made for this, and nothing of eyewall's. Every byte that comes back is checked; a measurement with a wrong one counts as failed.",
 		"Allocations are those of Go's heap, over the window. System calls are those that eyewall's backends count themselves, over the window; others', and all where the kernel counts them, are counted for 50 ms after it, since counting has its price.",
 	}

@@ -62,7 +62,7 @@ func (r *Runner) Run(ctx context.Context) int {
 			"As root, with tracefs mounted (mount -t tracefs nodev /sys/kernel/tracing), it is.", err)
 	}
 	steps := r.Options.Steps(len(r.Servers))
-	r.again = len(steps) / 10
+	r.again = len(steps) / 20
 	pace := newPace(r.Options, steps)
 	for i, s := range steps {
 		if ctx.Err() != nil {
