@@ -12,6 +12,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/bench/internal/machine"
+	"github.com/eyewall/eyewall/bench/internal/plan"
 )
 
 // A program of these tests first takes something away from itself, as an administrator or a container would have.
@@ -80,25 +83,60 @@ func TestBackendThatIsDenied(t *testing.T) {
 }
 
 func TestFewDescriptors(t *testing.T) {
-	p := newProgram(t, append(small, "-conns", "20,5000", "-measure", "load,memory", "-idle", "3000", "-sizes", "64", "-pipeline", "1",
-		"-backends", "epoll", "-forms", "handler")...)
+	p := newProgram(t, append(small, "-conns", "20,5000", "-measure", "load,memory,crowd", "-idle", "3000", "-crowd", "10,4000", "-sizes", "64",
+		"-pipeline", "1", "-backends", "epoll", "-forms", "handler")...)
 	p.Env = append(p.Env, without+"="+descriptors)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p.finish(t, 0)
-	most := 0
+	most, crowd := 0, 0
 	for _, r := range p.rows(t).Rows {
 		if r.Failed != "" {
 			t.Errorf("%v: %s", r.Cell, r.Failed)
 		}
 		most = max(most, r.Conns)
+		crowd = max(crowd, r.Idle)
+	}
+	if crowd < 10 || crowd > fewDescriptors-plan.BaseConns || !strings.Contains(p.stdout.String(), "4,000 idle connections beside busy ones became") {
+		t.Errorf("%d idle connections with %d descriptors:\n%s", crowd, fewDescriptors, p.stdout.String())
 	}
 	if most < fewDescriptors/2 || most > fewDescriptors {
 		t.Errorf("%d connections with %d descriptors", most, fewDescriptors)
 	}
 	if want := fmt.Sprintf("may open %d descriptors", fewDescriptors); !strings.Contains(p.stdout.String(), want) {
 		t.Errorf("it does not say why there are fewer connections:\n%s", p.stdout.String())
+	}
+}
+
+// As many loops as there are CPUs leave the client none: it shares them, and the run says so.
+func TestLoopsOnAllCPUs(t *testing.T) {
+	cpus := machine.Allowed()
+	if len(cpus) > 8 {
+		t.Skipf("%d loops are many for a test", len(cpus))
+	}
+	p := newProgram(t, append(small, "-conns", "30", "-measure", "load,accept", "-sizes", "64", "-pipeline", "1", "-loops", fmt.Sprint(max(2, len(cpus))),
+		"-accept", "each,one", "-backends", "epoll", "-forms", "handler")...)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.finish(t, 0)
+	run := p.rows(t)
+	if all := machine.FormatCPUs(cpus); !run.Head.Shared || run.Head.ServerCPUs != all || run.Head.ClientCPUs != all {
+		t.Errorf("server on %s, client on %s, shared: %v", run.Head.ServerCPUs, run.Head.ClientCPUs, run.Head.Shared)
+	}
+	if !strings.Contains(p.stdout.String(), "CPUs in common") && !strings.Contains(p.stdout.String(), "There is one CPU") {
+		t.Errorf("it does not say that server and client shared CPUs:\n%s", p.stdout.String())
+	}
+	count := map[string]int{}
+	for _, r := range run.Rows {
+		count[r.Server]++
+		if r.Failed != "" {
+			t.Errorf("%s, %v: %s", r.Server, r.Cell, r.Failed)
+		}
+	}
+	if count["epoll handler"] != 2 || count["epoll handler one"] != 2 {
+		t.Errorf("rows: %v", count)
 	}
 }
 

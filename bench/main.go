@@ -6,7 +6,7 @@
 //	go -C bench run . -peers
 //	go -C bench run -tags giouring -ldflags=-checklinkname=0 .
 //
-// It takes about two minutes, prints tables and writes report.html, which needs nothing else to be looked at. -help
+// It takes about two minutes, with -peers four, prints tables and writes report.html, which needs nothing else to be looked at. -help
 // shows the flags. An interrupt (Ctrl-C) ends it early: what was measured until then is written.
 package main
 

@@ -109,6 +109,9 @@ func (p *program) rows(t *testing.T) *rows.Run {
 var small = []string{"-backends", "epoll,select", "-conns", "1,20", "-sizes", "64,5000", "-pipeline", "1,3", "-idle", "130",
 	"-rounds", "1", "-duration", "30ms", "-warmup", "5ms", "-json", "rows.json"}
 
+// crowded is how the crowd is measured, which takes to be asked for.
+var crowded = []string{"-measure", "crowd", "-crowd", "0,70"}
+
 func TestMiniature(t *testing.T) {
 	p := newProgram(t, append(small, "-rates", "500")...)
 	if err := p.Start(); err != nil {
@@ -170,6 +173,30 @@ func TestPeers(t *testing.T) {
 		if r.Failed != "" {
 			t.Errorf("%s, %v: %s", r.Server, r.Cell, r.Failed)
 		}
+	}
+}
+
+func TestCrowd(t *testing.T) {
+	p := newProgram(t, slices.Concat(small, crowded, []string{"-busy-poll", "20us"})...)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.finish(t, 0)
+	p.gone(t)
+	run := p.rows(t)
+	if len(run.Rows) != 2*4 || run.Head.Polling != 20e-6 {
+		t.Errorf("%d rows, busy polling for %v s: %v", len(run.Rows), run.Head.Polling, run.Foot.Notes)
+	}
+	for _, r := range run.Rows {
+		if r.Failed != "" || r.CPU <= 0 || r.Idle != 0 && r.Idle != 70 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if text := p.stdout.String(); !strings.Contains(text, "by idle connections") || !strings.Contains(text, "Busy polling") {
+		t.Errorf("the terminal lacks the table, or the busy polling:\n%s", text)
+	}
+	if !strings.Contains(p.page(t), "busy polling for") {
+		t.Error("the report does not say that loops polled")
 	}
 }
 
@@ -243,6 +270,15 @@ func TestMisuse(t *testing.T) {
 		{"-rounds 0", "-rounds is 0"},
 		{"-rounds x", "-rounds"},
 		{"-loops 0", "-loops is 0"},
+		{"-crowd -1 -measure crowd", `"-1" is no number from 0`},
+		{"-crowd 5", "-crowd is for -measure crowd"},
+		{"-crowd= -measure crowd", "no number"},
+		{"-accept two", `"two" is none of each, one`},
+		{"-accept one", "-loops is 1"},
+		{"-accept= -loops 2", "no server"},
+		{"-busy-poll -1ms", "-busy-poll is -1ms"},
+		{"-busy-poll 1h", "-busy-poll is 1h"},
+		{"-busy-poll x", "-busy-poll"},
 		{"-duration 1", "-duration"},
 		{"-duration 1us", "-duration is 1µs"},
 		{"-warmup -1s", "-warmup is -1s"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/bench/internal/machine"
+	"github.com/eyewall/eyewall/bench/internal/plan"
 	"github.com/eyewall/eyewall/bench/internal/rows"
 	benchrun "github.com/eyewall/eyewall/bench/internal/run"
 )
@@ -40,7 +41,7 @@ func measure(ctx context.Context, f *flags) error {
 	}
 
 	result := &rows.Run{Head: rows.Head{Format: rows.Format, Started: time.Now(), Command: command(f.args),
-		Rounds: f.Rounds, Window: f.Duration.Seconds(), Loops: f.Loops, Shared: r.Shared,
+		Rounds: f.Rounds, Window: f.Duration.Seconds(), Loops: f.Loops, Polling: f.busyPoll.Seconds(), Shared: r.Shared,
 		ServerCPUs: machine.FormatCPUs(r.ServerCPUs), ClientCPUs: machine.FormatCPUs(r.ClientCPUs), Facts: machine.Facts()}}
 	for _, s := range r.Servers {
 		result.Head.Servers = append(result.Head.Servers, s.Server)
@@ -64,10 +65,10 @@ func measure(ctx context.Context, f *flags) error {
 	fmt.Fprintf(os.Stderr, "bench: %s, %d measurements, about %s; Ctrl-C ends it early and keeps what there is\n",
 		rows.Plural(len(r.Servers), "server"), len(steps), brief(f.Estimate(steps)))
 
-	before := machine.Look()
+	before := machine.Look(r.CPUs()...)
 	planned := r.Run(ctx)
 	progress.clear()
-	others, stolen := machine.Look().Since(before)
+	others, stolen := machine.Look(r.CPUs()...).Since(before)
 	if stolen > 0.02 {
 		r.Notes = append(r.Notes, fmt.Sprintf("The host took %.0f %% of a CPU away (steal time): the figures are rougher than they could be.", 100*stolen))
 	}
@@ -95,10 +96,14 @@ func (f *flags) servers(ctx context.Context, r *benchrun.Runner, self string, bu
 			program = other
 		}
 		for _, form := range f.forms {
-			r.Servers = append(r.Servers, benchrun.Server{
-				Server: rows.Server{Name: b + " " + form, Backend: b, Form: form},
-				Argv:   []string{program, asServer, "-backend", b, "-form", form},
-			})
+			for _, way := range f.accept {
+				s := rows.Server{Name: b + " " + form, Backend: b, Form: form}
+				if way == rows.One {
+					s.Name, s.Accept = s.Name+" "+way, way
+				}
+				r.Servers = append(r.Servers, benchrun.Server{Server: s,
+					Argv: []string{program, asServer, "-backend", b, "-form", form, "-accept", way, "-busy-poll", f.busyPoll.String()}})
+			}
 		}
 	}
 	for _, name := range f.peers {
@@ -120,7 +125,8 @@ func command(args []string) string {
 	return strings.Join(append([]string{"go -C bench run" + buildFlags() + " ."}, args...), " ")
 }
 
-// chooseCPUs gives the server as many CPUs as it has loops, and the client others, on other cores where there are some.
+// chooseCPUs gives the server as many CPUs as it has loops, and the client others, on other cores where there are some. A
+// client for which that leaves none shares the server's: loops that share a CPU would not be what was asked for.
 func (f *flags) chooseCPUs() (server, client []int) {
 	allowed := machine.Allowed()
 	server, client = f.serverCPUs, f.clientCPUs
@@ -132,11 +138,7 @@ func (f *flags) chooseCPUs() (server, client []int) {
 		if len(rest) == 0 {
 			rest = allowed
 		}
-		most := len(rest)
-		if len(client) == 0 && most > 1 {
-			most-- // one is left for the client
-		}
-		server = rest[:min(f.Loops, most)]
+		server = rest[:min(f.Loops, len(rest))]
 	}
 	if len(client) == 0 {
 		var cores []int
@@ -175,17 +177,21 @@ func (f *flags) conntrack(r *benchrun.Runner) (note string) {
 // limits fits the plan to what the machine allows, and says what that changed.
 func (f *flags) limits(r *benchrun.Runner) (notes []string) {
 	const others = 400
-	want := max(slices.Max(f.Conns), f.Idle) + others
-	have := machine.RaiseDescriptors(want)
-	if changed := f.Limit(have); changed != nil {
+	have := machine.RaiseDescriptors(f.Most() + others)
+	conns, crowds := f.Limit(have)
+	note := func(c plan.Change, what string) {
+		if c.From == nil {
+			return
+		}
 		var list []string
-		for _, n := range changed {
+		for _, n := range c.From {
 			list = append(list, rows.Count(float64(n)))
 		}
-		most := max(slices.Max(f.Conns), f.Idle)
-		notes = append(notes, fmt.Sprintf("%s connections became %s: a process may open %s descriptors here (ulimit -n).",
-			strings.Join(list, " and "), rows.Count(float64(most)), rows.Count(float64(have))))
+		notes = append(notes, fmt.Sprintf("%s %s became %s: a process may open %s descriptors here (ulimit -n).",
+			strings.Join(list, " and "), what, rows.Count(float64(c.To)), rows.Count(float64(have))))
 	}
+	note(conns, "connections")
+	note(crowds, "idle connections beside busy ones")
 	switch {
 	case len(machine.Allowed()) == 1:
 		notes = append(notes, "There is one CPU: server and client shared it, so throughput and latency are those of both together. CPU per message is still the server's alone.")

@@ -3,6 +3,7 @@ package reactor
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,17 +11,25 @@ import (
 // maxCPUs is how many processors a unix.CPUSet can name.
 const maxCPUs = 1024
 
+// processCPUs is the processors that the process may run on. It is asked before any thread is bound, for the one that
+// calls could be.
+var processCPUs = sync.OnceValues(func() (may unix.CPUSet, err error) {
+	err = os.NewSyscallError("sched_getaffinity", unix.SchedGetaffinity(0, &may))
+	return may, err
+})
+
 // cpu chooses the ith loop's processor, or -1 for none in particular.
 func (o *options) cpu(i int) (int, error) {
 	if !o.pinned {
 		return -1, nil
 	}
-	var may unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &may); err != nil {
-		return -1, fmt.Errorf("reactor: WithCPUs: %w", os.NewSyscallError("sched_getaffinity", err))
+	may, err := processCPUs()
+	if err != nil {
+		return -1, fmt.Errorf("reactor: WithCPUs: %w", err)
 	}
 	cpus := o.cpus
 	if len(cpus) == 0 {
+		cpus = nil // o.cpus is the caller's
 		for cpu := range maxCPUs {
 			if may.IsSet(cpu) {
 				cpus = append(cpus, cpu)
@@ -28,7 +37,7 @@ func (o *options) cpu(i int) (int, error) {
 		}
 	}
 	cpu := cpus[i%len(cpus)]
-	if !may.IsSet(cpu) {
+	if cpu < 0 || !may.IsSet(cpu) {
 		return -1, fmt.Errorf("reactor: WithCPUs: there is no processor %d that this process may run on; see sched_getaffinity(2)", cpu)
 	}
 	return cpu, nil

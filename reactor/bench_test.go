@@ -146,48 +146,18 @@ func BenchmarkPingPong(b *testing.B) {
 
 // What a task takes that sleeps, or that waits for input: bytes of stack and of heap.
 func BenchmarkParkedTask(b *testing.B) {
-	for what, park := range map[string]func(b *testing.B, task Task) func(Task) error{
-		"Sleep": func(*testing.B, Task) func(Task) error {
-			return func(task Task) error { task.Sleep(time.Hour); return nil }
-		},
-		"Next": func(b *testing.B, task Task) func(Task) error {
-			c, _ := pair(b, task)
-			return func(Task) error { c.Next(); return nil }
-		},
-	} {
+	for what, park := range parks {
 		b.Run(what, func(b *testing.B) {
 			eachBench(b, func(b *testing.B, task Task) {
-				b.ReportAllocs()
-				const tasks = 2000
 				var stack, heap float64
 				n := 0
-				for ; b.Loop(); n++ {
-					fn := park(b, task)
-					before := memory()
-					var list []Task
-					for range tasks {
-						list = append(list, task.Go(fn))
-					}
-					task.Yield()
-					after := memory()
-					stack += float64(after.StackInuse - before.StackInuse)
-					heap += float64(after.HeapAlloc) - float64(before.HeapAlloc)
-					for _, t := range list {
-						t.Cancel()
-					}
-					task.Sleep(time.Millisecond)
-					task.Loop().pool.drop() // so that the next round has to make its stacks
+				for fn := park(b, task); b.Loop(); n++ {
+					s, h := footprint(task, fn, 4000)
+					stack, heap = stack+s, heap+h
 				}
-				b.ReportMetric(stack/float64(n)/tasks, "stack-B/task")
-				b.ReportMetric(heap/float64(n)/tasks, "heap-B/task")
+				b.ReportMetric(stack/float64(n), "stackB/task")
+				b.ReportMetric(heap/float64(n), "heapB/task")
 			})
 		})
 	}
-}
-
-func memory() (m runtime.MemStats) {
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m
 }

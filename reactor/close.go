@@ -1,6 +1,10 @@
 package reactor
 
-import "github.com/eyewall/eyewall/backend"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/backend"
+)
 
 // Close ends the connection. What was written is sent first, for no longer than the linger time (WithLinger), and
 // Close waits for that, as long as the task is not canceled, to report what it meets; where nothing is left to be
@@ -137,6 +141,10 @@ func (h Conn) release() {
 
 // discard closes a descriptor that no connection has taken over.
 func (l *Loop) discard(fd int) {
+	if l.broken {
+		unix.Close(fd)
+		return
+	}
 	l.open++
 	l.submit(backend.Op{Kind: backend.Close, FD: fd, Sink: (*discarder)(l)})
 }

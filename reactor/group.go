@@ -61,6 +61,14 @@ func (g *Group) Run(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext
 	}
+	if err := g.run(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// run is Run without ctx's cause.
+func (g *Group) run(ctx context.Context) error {
 	g.mu.Lock()
 	again := g.closed
 	g.closed = true
@@ -75,17 +83,16 @@ func (g *Group) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, l := range g.loops {
 		wg.Go(func() {
-			if err := l.run(all); err != nil && err != context.Cause(all) {
+			if err := l.run(all); err != nil && !l.quits {
 				errs[i] = err
-				cancel(err)
+				if !g.over.Load() { // else they end by themselves, and have their own errors to tell
+					cancel(err)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return errors.Join(errs...)
 }
 
 // Close frees a group that is not to be run. It is a no-op while Run runs, which frees it itself, and after.
@@ -147,8 +154,8 @@ func (g *Group) goesOn(l *Loop) bool {
 	l.rests = true
 	l.resting.Store(true)
 	for _, o := range g.loops {
-		if !o.resting.Load() {
-			return true // and will look for itself, when it rests
+		if !o.resting.Load() || o.posts.pending() {
+			return true // it will look for itself, when it rests
 		}
 	}
 	g.mu.Lock()
@@ -167,6 +174,7 @@ func (g *Group) goesOn(l *Loop) bool {
 	}
 	g.over.Store(true)
 	for _, o := range g.loops {
+		o.posts.closed = true // or a task could yet begin among loops that have ended
 		o.backend.Wake()
 	}
 	return false
@@ -186,8 +194,13 @@ func newOptions(opts []Option) (options, error) {
 	for _, o := range opts {
 		o(&opt)
 	}
-	if opt.loops < 1 || opt.loops > maxLoops {
+	switch {
+	case opt.loops < 1 || opt.loops > maxLoops:
 		return opt, fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)
+	case opt.linger < 0:
+		return opt, fmt.Errorf("reactor: WithLinger(%v): it must not be negative", opt.linger)
+	case opt.busyPoll < 0:
+		return opt, fmt.Errorf("reactor: WithBusyPoll(%v): it must not be negative", opt.busyPoll)
 	}
 	if opt.workers < 1 || opt.backlog < 0 {
 		return opt, fmt.Errorf("reactor: WithOffload(%d, %d): it needs a goroutine at least", opt.workers, opt.backlog)

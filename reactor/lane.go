@@ -12,6 +12,7 @@ type lane struct {
 	server  *server
 	to      *Loop
 	deliver func() // what is posted
+	weight  int32  // what a connection adds to the load of its loop: itself, and the task that Serve has for it
 
 	mu     sync.Mutex
 	fds    []int // on their way
@@ -20,7 +21,10 @@ type lane struct {
 }
 
 func newLane(s *server, to *Loop) *lane {
-	v := &lane{server: s, to: to}
+	v := &lane{server: s, to: to, weight: 2}
+	if s.lazy {
+		v.weight = 1
+	}
 	v.deliver = v.arrive
 	return v
 }
@@ -34,7 +38,7 @@ func (v *lane) send(fd int) bool {
 	}
 	v.posted = true
 	v.fds = append(v.fds, fd)
-	v.to.incoming.Add(1)
+	v.to.incoming.Add(v.weight)
 	return true
 }
 
@@ -53,7 +57,7 @@ func (v *lane) arrive() {
 		}
 	}
 	l.publish()
-	l.incoming.Add(-int32(len(v.taken)))
+	l.incoming.Add(-v.weight * int32(len(v.taken)))
 }
 
 // drop closes what did not arrive before the loops ended.

@@ -36,7 +36,7 @@ type Loop struct {
 	cpu       int             // that its thread is to be bound to; -1: none
 	unpin     func()          // takes that back; nil while it is not bound
 	published atomic.Int32    // tasks and connections, for its group
-	incoming  atomic.Int32    // connections that its group has sent it
+	incoming  atomic.Int32    // what connections that its group has sent it will add to that
 	resting   atomic.Bool     // it has nothing to do but wait for its group
 
 	// What follows is the loop goroutine's.
@@ -82,6 +82,7 @@ type Loop struct {
 	abandon  bool       // tasks that still wait are to end at once
 	outside  int        // waits that something other than the loop may end
 	rests    bool       // resting is set
+	quits    bool       // err is quit's
 	told     int32      // what published is
 	err      error      // what Run returns
 	stats    Stats      // but for what Stats adds

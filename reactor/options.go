@@ -36,7 +36,8 @@ func WithBackend(name string) Option { return func(o *options) { o.backend = nam
 // WithConfig sizes the backend.
 func WithConfig(c backend.Config) Option { return func(o *options) { o.config = c } }
 
-// WithLinger bounds how long a connection that is closed goes on sending what was written (default 5 s).
+// WithLinger bounds how long a connection that is closed goes on sending what was written (default 5 s). A negative d is
+// an error.
 func WithLinger(d time.Duration) Option { return func(o *options) { o.linger = d } }
 
 // WithDrain has Serve and Handle end as by Shutdown: when their context ends they stop accepting, and connections have d to
@@ -68,7 +69,7 @@ func WithCPUs(cpus ...int) Option { return func(o *options) { o.pinned, o.cpus =
 
 // WithBusyPoll makes a loop that has nothing to do look for something for up to d, before it blocks: an answer then
 // waits for no thread to be woken. Meanwhile it keeps its processor busy, and what other goroutines are to run on that
-// waits; 0, the default, is right unless the loop has a processor to itself.
+// waits; 0, the default, is right unless the loop has a processor to itself. A negative d is an error.
 func WithBusyPoll(d time.Duration) Option { return func(o *options) { o.busyPoll = d } }
 
 // WithOffload bounds what Offload takes: each loop has up to that many goroutines for it, which exist while they have

@@ -51,10 +51,7 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	if g.opt.drain > 0 {
 		return g.runAndDrain(ctx)
 	}
-	if err := g.Run(ctx); err != context.Cause(ctx) {
-		return err
-	}
-	return nil
+	return g.run(ctx)
 }
 
 // Serve has the group's loops listen on a TCP address, or a Unix socket, and run handle as a task for each connection,
@@ -138,7 +135,8 @@ func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int
 	}
 	for i, ln := range s.listeners {
 		loops[i].addListener(ln)
-		loops[i].Go(func(Task) error { return ln.serve() })
+		loops[i].spawn(func(Task) error { return ln.serve() }) // and not Go, which could refuse it
+		loops[i].publish()
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (g *Group) runAndDrain(ctx context.Context) error {
 		defer cancel()
 		result <- g.Shutdown(within)
 	})
-	err := g.Run(run)
+	err := g.run(run)
 	if !stop() {
 		err = errors.Join(err, <-result)
 	}

@@ -100,6 +100,7 @@ func (l *Loop) turns(co *coroutine) {
 		l.stats.Turns++
 		l.complete()
 		if cause := l.quit.Load(); cause != nil {
+			l.quits = l.err == nil || !l.stopping
 			l.fail(*cause)
 			l.quit.Store(nil)
 		}
@@ -158,9 +159,9 @@ func (l *Loop) poll() {
 	if l.ready.n > 0 || l.calls.n() > 0 {
 		until = 0
 	}
-	n, err := l.spin(until)
-	if n == 0 && err == nil {
-		if until > 0 && (!l.posts.sleep() || l.wanted()) {
+	n, found, err := l.spin(until)
+	if !found {
+		if until > 0 && !l.posts.sleep() {
 			until = 0
 		}
 		n, err = l.backend.Poll(l.completions, until)
@@ -173,15 +174,19 @@ func (l *Loop) poll() {
 	}
 }
 
-// spin polls without blocking, for as long as WithBusyPoll allows, until there is something to do.
-func (l *Loop) spin(until time.Duration) (n int, err error) {
+// spin polls without blocking, for as long as WithBusyPoll allows, until it has found something to do.
+func (l *Loop) spin(until time.Duration) (n int, found bool, err error) {
 	if l.opt.busyPoll <= 0 || until == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	for end := min(l.after(l.opt.busyPoll), until); ; {
+	for end := l.after(l.opt.busyPoll); ; {
 		n, err = l.backend.Poll(l.completions, 0)
-		if n > 0 || err != nil || l.wanted() || l.backend.Now() >= end {
-			return n, err
+		now := l.backend.Now()
+		if n > 0 || err != nil || l.wanted() || now >= until {
+			return n, true, err
+		}
+		if now >= end {
+			return 0, false, nil
 		}
 	}
 }
@@ -215,7 +220,7 @@ func (l *Loop) fail(err error) {
 	case l.err == nil || !l.stopping:
 		l.err = err
 	case errors.As(err, &p) && !errors.As(l.err, &p): // whatever ends the loop, the first panic is told
-		l.err = errors.Join(l.err, err)
+		l.err, l.quits = errors.Join(l.err, err), false
 	}
 	l.stopping = true
 	for t := range l.tasks.all() {
@@ -230,8 +235,8 @@ func (l *Loop) fail(err error) {
 
 // broke ends the tasks where they stand, for no completion will come any more.
 func (l *Loop) broke(err error) {
-	l.fail(err)
 	l.broken, l.abandon = true, true
+	l.fail(err)
 	for l.live > 0 {
 		for t := range l.tasks.all() {
 			if t.enlisted {

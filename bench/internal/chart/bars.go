@@ -3,7 +3,6 @@ package chart
 import (
 	"fmt"
 	"math"
-	"unicode/utf8"
 )
 
 // Bars is a list of values, each with a name.
@@ -11,7 +10,6 @@ type Bars struct {
 	Title string // for those who do not see it
 	Head  string // above the values
 	Width float64
-	Names float64 // room for them
 	Least float64 // what the longest bar stands for at least, so that next to nothing looks like it
 	Bars  []Bar
 }
@@ -30,22 +28,21 @@ type Bar struct {
 }
 
 const (
-	barStep   = 23
-	barHeight = 11
-	barApart  = 9
-	sideRoom  = 84
+	leastNames = 128
+	barStep    = 23
+	barHeight  = 11
+	barApart   = 9
+	barGap     = 8
 )
 
 // SVG draws it.
 func (b Bars) SVG() string {
 	most := b.Least
-	longest := 0
 	height := 26.0
 	for i, bar := range b.Bars {
 		if !math.IsNaN(bar.Value) {
 			most = max(most, bar.Value, bar.High, bar.Beyond)
 		}
-		longest = max(longest, utf8.RuneCountInString(bar.Text))
 		height += barStep
 		if bar.Apart && i > 0 {
 			height += barApart
@@ -54,11 +51,13 @@ func (b Bars) SVG() string {
 	if most == 0 {
 		most = 1
 	}
-	end := b.Width - sideRoom - 7*float64(longest)
-	x := scale{low: 0, high: most, from: b.Names, to: end}
+	names := max(leastNames, 12+nameWidth(b.Bars, func(b Bar) string { return b.Name }))
+	room := 1.12*nameWidth(b.Bars, func(b Bar) string { return b.Text }) + nameWidth(b.Bars, func(b Bar) string { return b.Side }) // the former are bold
+	end := b.Width - room - 3*barGap
+	x := scale{low: 0, high: most, from: names, to: end}
 	c := &canvas{}
 	c.open(b.Width, height, b.Title)
-	c.text(b.Names, 12, "axis", "start", b.Head)
+	c.text(names, 12, "axis", "start", b.Head)
 	y := 24.0
 	for i, bar := range b.Bars {
 		if bar.Apart && i > 0 {
@@ -67,7 +66,7 @@ func (b Bars) SVG() string {
 		b.draw(c, bar, x, y)
 		y += barStep
 	}
-	c.line(b.Names, 20, b.Names, height-2, "zero")
+	c.line(names, 20, names, height-2, "zero")
 	c.f("</svg>")
 	return c.String()
 }
@@ -78,9 +77,9 @@ func (b Bars) draw(c *canvas, bar Bar, x scale, y float64) {
 	if bar.Look.Faint {
 		class = "name faint"
 	}
-	c.f(`<text x="%s" y="%s" class="%s" text-anchor="end" style="fill:%s">%s</text>`, n(b.Names-9), n(middle+4), class, bar.Look.Color, esc(bar.Name))
+	c.f(`<text x="%s" y="%s" class="%s" text-anchor="end" style="fill:%s">%s</text>`, n(x.from-9), n(middle+4), class, bar.Look.Color, esc(bar.Name))
 	if math.IsNaN(bar.Value) {
-		c.text(b.Names+8, middle+4, "tick", "start", bar.Text)
+		c.text(x.from+barGap, middle+4, "tick", "start", bar.Text)
 		return
 	}
 	at := x.at(bar.Value)
@@ -89,7 +88,7 @@ func (b Bars) draw(c *canvas, bar Bar, x scale, y float64) {
 		opacity = "0.5"
 	}
 	c.f(`<rect x="%s" y="%s" width="%s" height="%d" fill="%s" opacity="%s"><title>%s</title></rect>`,
-		n(b.Names), n(y+1), n(max(at-b.Names, 1)), barHeight, bar.Look.Color, opacity, esc(bar.Tip))
+		n(x.from), n(y+1), n(max(at-x.from, 1)), barHeight, bar.Look.Color, opacity, esc(bar.Tip))
 	reach := at
 	if bar.Beyond > bar.Value {
 		reach = x.at(bar.Beyond)
@@ -102,7 +101,7 @@ func (b Bars) draw(c *canvas, bar Bar, x scale, y float64) {
 		c.f(`<path d="M%s %sH%sM%s %sV%sM%s %sV%s" class="whisker"/>`,
 			n(lo), n(middle), n(hi), n(lo), n(middle-3), n(middle+3), n(hi), n(middle-3), n(middle+3))
 	}
-	c.text(reach+8, middle+4, "value", "start", bar.Text)
+	c.text(reach+barGap, middle+4, "value", "start", bar.Text)
 	c.text(b.Width-2, middle+4, "side", "end", bar.Side)
 }
 

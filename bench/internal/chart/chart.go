@@ -7,15 +7,42 @@ import (
 	"html"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // Look is how a series or a bar looks.
 type Look struct {
 	Color  string // as in CSS
 	Dashed bool   // lines
+	Dotted bool   // likewise; with Dashed, both in turn
 	Hollow bool   // marks and bars
 	Shape  Shape  // marks
 	Faint  bool   // it is there to be compared with
+}
+
+// stroke is how its lines are drawn.
+func (l Look) stroke() string {
+	width, dash := "1.9", ""
+	if l.Faint {
+		width = "1.2"
+	}
+	switch {
+	case l.Dashed && l.Dotted:
+		dash = ` stroke-dasharray="6 3 1.5 3"`
+	case l.Dashed:
+		dash = ` stroke-dasharray="5 3.5"`
+	case l.Dotted:
+		dash = ` stroke-dasharray="1.5 3"`
+	}
+	return fmt.Sprintf(`fill="none" stroke="%s" stroke-width="%s"%s`, l.Color, width, dash)
+}
+
+// nameWidth is the room that the longest of some names takes.
+func nameWidth[T any](list []T, name func(T) string) (width float64) {
+	for _, v := range list {
+		width = max(width, 6.5*float64(utf8.RuneCountInString(name(v))))
+	}
+	return width
 }
 
 // Shape is that of a mark.

@@ -45,7 +45,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestBars(t *testing.T) {
-	svg := Bars{Width: 500, Names: 100, Bars: []Bar{
+	svg := Bars{Width: 500, Bars: []Bar{
 		{Name: "a", Value: 3, Low: 2, High: 4, Text: "3", Tip: "<"},
 		{Name: "b", Value: math.NaN(), Text: "failed"},
 		{Name: "c", Value: 0, Beyond: 1, Apart: true},

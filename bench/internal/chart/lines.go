@@ -3,14 +3,16 @@ package chart
 import (
 	"math"
 	"slices"
+	"unicode/utf8"
 )
 
 // Lines is a plot of series over one thing.
 type Lines struct {
 	Title string // for those who do not see it
 	X, Y  string // what the axes are
-	Ticks []Tick // of the x axis
+	Ticks []Tick // of the x axis; where there is no room, a text is left out
 	LogX  bool
+	FromY bool                 // the y axis is linear, and begins at 0
 	Text  func(float64) string // writes a value of y
 	Width float64              // 0: half a page
 	Zoom  bool                 // the y axis shows no more than it must
@@ -42,7 +44,7 @@ const (
 	lineWidth  = 520
 	lineHeight = 316
 	left       = 50
-	right      = 112
+	rightLeast = 112
 	top        = 26
 	bottom     = 42
 	labelGap   = 13.5
@@ -63,10 +65,11 @@ func (l Lines) SVG() string {
 	if width == 0 {
 		width = lineWidth
 	}
+	right := max(rightLeast, 12+nameWidth(l.Series, func(s Series) string { return s.Name }))
 	y := scale{from: lineHeight - bottom, to: top}
-	switch y.log = low > 0 && (high/low > 6 || l.Zoom); {
+	switch y.log = low > 0 && (high/low > 6 || l.Zoom) && !l.FromY; {
 	case l.Zoom && y.log:
-		y.low, y.high = min(low, l.Reference)/1.05, max(high, l.Reference)*1.05
+		y.low, y.high = min(low, l.Reference)/1.02, max(high, l.Reference)*1.03
 	case y.log:
 		y.low, y.high = low/1.15, high*1.15
 	default:
@@ -87,9 +90,14 @@ func (l Lines) SVG() string {
 		c.line(left, y.at(v), width-right, y.at(v), "grid")
 		c.text(left-7, y.at(v)+4, "tick", "end", l.Text(v))
 	}
+	free := 0.0
 	for _, t := range l.Ticks {
-		c.line(x.at(t.At), lineHeight-bottom, x.at(t.At), lineHeight-bottom+4, "grid")
-		c.text(x.at(t.At), lineHeight-bottom+17, "tick", "middle", t.Text)
+		at, half := x.at(t.At), 3.4*float64(utf8.RuneCountInString(t.Text))
+		c.line(at, lineHeight-bottom, at, lineHeight-bottom+4, "grid")
+		if at-half >= free {
+			c.text(at, lineHeight-bottom+17, "tick", "middle", t.Text)
+			free = at + half + 4
+		}
 	}
 	if l.Reference > 0 {
 		c.line(left, y.at(l.Reference), width-right, y.at(l.Reference), "zero")
@@ -98,7 +106,7 @@ func (l Lines) SVG() string {
 	for _, s := range l.Series {
 		l.draw(c, s, x, y)
 	}
-	l.label(c, x, y, width)
+	l.label(c, x, y, width-right+8)
 	c.f("</svg>")
 	return c.String()
 }
@@ -109,14 +117,7 @@ func (l Lines) draw(c *canvas, s Series, x, y scale) {
 		path += command + n(x.at(p.X)) + " " + n(y.at(p.Y))
 		command = "L"
 	}
-	dash, width := "", "1.9"
-	if s.Look.Dashed {
-		dash = ` stroke-dasharray="5 3.5"`
-	}
-	if s.Look.Faint {
-		width = "1.2"
-	}
-	c.f(`<path d="%s" fill="none" stroke="%s" stroke-width="%s" stroke-linejoin="round"%s/>`, path, s.Look.Color, width, dash)
+	c.f(`<path d="%s" %s stroke-linejoin="round"/>`, path, s.Look.stroke())
 	for _, p := range s.Points {
 		lowest := max(p.Low, y.low)
 		if a, b := y.at(lowest), y.at(min(p.High, y.high)); p.High > p.Low && a-b > 3 {
@@ -129,8 +130,8 @@ func (l Lines) draw(c *canvas, s Series, x, y scale) {
 	}
 }
 
-// label names each line beside its last point.
-func (l Lines) label(c *canvas, x, y scale, width float64) {
+// label names each line beside its last point, the names beginning at from.
+func (l Lines) label(c *canvas, x, y scale, from float64) {
 	type end struct {
 		s    Series
 		x, y float64
@@ -157,7 +158,6 @@ func (l Lines) label(c *canvas, x, y scale, width float64) {
 	}
 	for i, at := range spreadOut(want, labelGap, top, lineHeight-bottom) {
 		e := ends[i]
-		from := width - right + 8
 		c.f(`<path d="M%s %sL%s %s" fill="none" stroke="%s" stroke-width="0.8" opacity="0.5"/>`,
 			n(e.x+5), n(e.y), n(from-3), n(at), e.s.Look.Color)
 		class := "name"
@@ -171,14 +171,7 @@ func (l Lines) label(c *canvas, x, y scale, width float64) {
 // Key draws a short piece of a line with its mark.
 func Key(l Look) string {
 	c := &canvas{}
-	dash, width := "", "1.9"
-	if l.Dashed {
-		dash = ` stroke-dasharray="5 3.5"`
-	}
-	if l.Faint {
-		width = "1.2"
-	}
-	c.f(`<svg viewBox="0 0 30 12" width="30" height="12" class="key" aria-hidden="true"><path d="M1 6H29" fill="none" stroke="%s" stroke-width="%s"%s/>`, l.Color, width, dash)
+	c.f(`<svg viewBox="0 0 30 12" width="30" height="12" class="key" aria-hidden="true"><path d="M1 6H29" %s/>`, l.stroke())
 	c.mark(15, 6, l, "")
 	c.f(`</svg>`)
 	return c.String()

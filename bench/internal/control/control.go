@@ -10,7 +10,7 @@ const (
 	Snap  = "snapshot" // to a server: tell what you have done
 	Count = "count"    // to a client: tell how many messages were answered so far
 	Go    = "go"       // to a client: begin to measure
-	Stop  = "stop"     // to a client: end
+	Stop  = "stop"     // to a client: end; where it has idle connections, look whether they are served
 )
 
 // Event is a line from a child.
@@ -31,6 +31,7 @@ const (
 	Counted   = "counted"   // a client's answer to Count
 	Warm      = "warm"      // a client has warmed up, and waits for Go
 	Done      = "done"      // a client has measured; its load goes on until Stop
+	Checked   = "checked"   // a client's idle connections were served, each
 	Failed    = "failed"    // the child cannot go on
 )
 
@@ -66,6 +67,7 @@ type Spec struct {
 	Addr     string        `json:"addr"`
 	PID      int           `json:"pid"` // the server, whose CPU time is read
 	Conns    int           `json:"conns"`
+	Idle     int           `json:"idle"`  // Closed: connections beside those, which do nothing
 	Size     int           `json:"size"`  // bytes of a message
 	Depth    int           `json:"depth"` // Closed: messages on their way on each connection
 	Rate     float64       `json:"rate"`  // Open: messages per second

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/eyewall/eyewall/bench/internal/control"
+	"github.com/eyewall/eyewall/bench/internal/rows"
 	"github.com/eyewall/eyewall/reactor"
 )
 
@@ -20,6 +21,8 @@ func Main(args []string) {
 	o.Define(f)
 	name := f.String("backend", "", "`name` of the backend")
 	form := f.String("form", "task", "task or handler")
+	accept := f.String("accept", "each", "each or one")
+	busy := f.Duration("busy-poll", 0, "how long a loop looks for something before it blocks")
 	f.Parse(args)
 
 	runtime.GOMAXPROCS(o.Loops + 1) // a loop that wakes must not queue for one of Go's processors
@@ -27,18 +30,20 @@ func Main(args []string) {
 	if *form == "handler" {
 		serve, handle = reactor.Handle, handler
 	}
+	opts := []reactor.Option{reactor.WithBackend(*name), reactor.WithLoops(o.Loops), reactor.WithBusyPoll(*busy)}
+	if *accept == rows.One {
+		opts = append(opts, reactor.WithOneAcceptor())
+	}
 	var listening atomic.Pointer[reactor.Listening]
 	control.ServeOn(func(s *control.Snapshot) {
 		if l := listening.Load(); l != nil {
 			count(s, l.Stats())
 		}
 	}, func(ready func(string)) error {
-		return serve(context.Background(), "tcp", o.Addr, handle,
-			reactor.WithBackend(*name), reactor.WithLoops(o.Loops),
-			reactor.WithListening(func(l reactor.Listening) {
-				listening.Store(&l)
-				ready(l.Backend.String())
-			}))
+		return serve(context.Background(), "tcp", o.Addr, handle, append(opts, reactor.WithListening(func(l reactor.Listening) {
+			listening.Store(&l)
+			ready(l.Backend.String())
+		}))...)
 	})
 }
 

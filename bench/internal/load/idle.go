@@ -36,13 +36,9 @@ func idle(spec *control.Spec, commands <-chan string) error {
 		return err
 	}
 	r := &control.Result{Conns: len(fds), Seconds: took}
-	m := newMessages(spec.Size)
-	for from := 0; from < len(fds); from += perProbe {
-		if err := ping(fds[from:min(from+perProbe, len(fds))], &m, uint64(from)); err != nil {
-			r.Errors++
-			r.FirstError = err.Error()
-			break
-		}
+	if err := pingAll(fds, spec.Size, 0); err != nil {
+		r.Errors++
+		r.FirstError = err.Error()
 	}
 	control.Say(control.Event{Name: control.Done, Result: r})
 	err = expect(commands, control.Stop)
@@ -50,6 +46,17 @@ func idle(spec *control.Spec, commands <-chan string) error {
 		abort(fd)
 	}
 	return err
+}
+
+// pingAll has each connection carry one message there and back.
+func pingAll(fds []int, size int, firstID uint64) error {
+	m := newMessages(size)
+	for from := 0; from < len(fds); from += perProbe {
+		if err := ping(fds[from:min(from+perProbe, len(fds))], &m, firstID+uint64(from)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ping sends one message on each of some connections and waits for the echoes.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/bench/internal/control"
 )
@@ -55,7 +56,7 @@ func measure(t *testing.T, spec control.Spec) *control.Result {
 	win := &window{duration: spec.Duration, pid: spec.PID}
 	win.from.Store(math.MaxInt64)
 	win.to.Store(math.MaxInt64)
-	workers, err := setUp(&spec, win)
+	workers, _, err := setUp(&spec, win)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +145,28 @@ func TestChurn(t *testing.T) {
 		if r.Messages == 0 || r.Mismatches != 0 || r.Errors != 0 {
 			t.Errorf("reset %v: %+v", reset, r)
 		}
+	}
+}
+
+// The crowd does nothing while the others are busy, and is served when it does something.
+func TestCrowd(t *testing.T) {
+	spec := control.Spec{Mode: control.Closed, Addr: serve(t, func([]byte) {}), Conns: 3, Idle: 70, Size: 64, Depth: 1, Threads: 1}
+	workers, crowd, err := setUp(&spec, &window{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(crowd) != 70 || len(workers) != 1 || len(workers[0].conns) != 3 {
+		t.Fatalf("%d connections of the crowd, %d workers", len(crowd), len(workers))
+	}
+	if err := pingAll(crowd, spec.Size, 3); err != nil {
+		t.Error(err)
+	}
+	unix.Shutdown(crowd[66], unix.SHUT_RDWR) // as if the server had dropped it
+	if err := pingAll(crowd, spec.Size, 3); err == nil {
+		t.Error("a connection that is gone passes for one that is served")
+	}
+	for _, fd := range crowd {
+		unix.Close(fd)
 	}
 }
 

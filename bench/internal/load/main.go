@@ -89,7 +89,7 @@ func loaded(spec *control.Spec, commands <-chan string) error {
 	win := &window{duration: spec.Duration, pid: spec.PID}
 	win.from.Store(math.MaxInt64)
 	win.to.Store(math.MaxInt64)
-	workers, err := setUp(spec, win)
+	workers, crowd, err := setUp(spec, win)
 	if err != nil {
 		return err
 	}
@@ -119,16 +119,24 @@ func loaded(spec *control.Spec, commands <-chan string) error {
 	control.Say(control.Event{Name: control.Done, Result: result})
 	err = expect(commands, control.Stop)
 	win.stop.Store(true)
-	return err
+	if err != nil || crowd == nil {
+		return err
+	}
+	if err := pingAll(crowd, spec.Size, uint64(spec.Conns)); err != nil {
+		return fmt.Errorf("a connection that had been idle: %w", err)
+	}
+	control.Say(control.Event{Name: control.Checked})
+	return nil
 }
 
-// setUp opens the connections and divides them among workers.
-func setUp(spec *control.Spec, win *window) ([]*worker, error) {
+// setUp opens the connections and divides them among workers. Those that are to be idle, the crowd, come first, so that
+// the server's highest descriptors are busy ones.
+func setUp(spec *control.Spec, win *window) (workers []*worker, crowd []int, err error) {
 	var fds []int
 	if spec.Mode == control.Churn {
 		d, err := newDialer(spec.Addr, 1)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		fd, err := d.dial() // when that is answered, the server is there
 		if err == nil {
@@ -136,33 +144,39 @@ func setUp(spec *control.Spec, win *window) ([]*worker, error) {
 			unix.Close(fd)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	} else {
-		d, err := newDialer(spec.Addr, spec.Conns)
+		d, err := newDialer(spec.Addr, spec.Idle+spec.Conns)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if crowd, err = d.dialAll(spec.Idle); err != nil {
+			return nil, nil, err
 		}
 		if fds, err = d.dialAll(spec.Conns); err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		for _, fd := range crowd {
+			abort(fd)
 		}
 	}
 	n := max(1, min(spec.Threads, spec.Conns))
-	workers := make([]*worker, n)
+	workers = make([]*worker, n)
 	for i := range workers {
 		w, err := newWorker(spec, win, i == 0)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if fds != nil {
 			from, to := i*len(fds)/n, (i+1)*len(fds)/n
 			if err := w.adopt(fds[from:to], from); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		workers[i] = w
 	}
-	return workers, nil
+	return workers, crowd, nil
 }
 
 // sum makes one result of what the workers have.

@@ -29,6 +29,24 @@ func TestParseCPUs(t *testing.T) {
 	}
 }
 
+// What this process itself does is nobody else's.
+func TestUse(t *testing.T) {
+	if !named([]byte("cpu3"), []int{0, 3}) || named([]byte("cpu"), []int{0}) || named([]byte("cpu1"), []int{0, 3}) || named([]byte("ctxt"), []int{0}) {
+		t.Error("another CPU's line is taken")
+	}
+	before := Look(Allowed()...)
+	after := before
+	for after.own < before.own+0.1 { // seconds of work, however long they take
+		after = Look(Allowed()...)
+	}
+	if after.busy <= before.busy {
+		t.Errorf("%v s of work, and no CPU was busy", after.own-before.own)
+	}
+	if others, _ := after.Since(before); others < 0 || others > float64(len(Allowed())) {
+		t.Errorf("others kept %v CPUs busy", others)
+	}
+}
+
 func TestAllowedAndSiblings(t *testing.T) {
 	list := Allowed()
 	if len(list) == 0 {

@@ -2,7 +2,6 @@
 package plan
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ type Options struct {
 	Pipeline []int
 	Rates    []float64 // empty: what suits the machine, see Rates
 	Idle     int       // connections whose memory is measured
+	Crowd    []int     // idle connections beside busy ones
 	Rounds   int
 	Duration time.Duration
 	Warmup   time.Duration
@@ -26,7 +26,7 @@ type Options struct {
 
 // What the cells of one row have in common while one thing changes.
 const (
-	BaseConns  = 100 // connections of the rows over the pipeline, and of the latency
+	BaseConns  = 100 // connections of the rows over the pipeline, and of the latency; the busy ones in a crowd
 	SizeConns  = 50  // connections of the rows over the size
 	AcceptBusy = 64  // connections on their way at once
 	AutoRates  = 3   // rates that Rates chooses
@@ -76,6 +76,13 @@ func (o *Options) Cells() (cells []rows.Cell) {
 				if len(o.Pipeline) > 1 || n > 1 {
 					add(c)
 				}
+			}
+		case rows.Crowd:
+			base.Conns = BaseConns
+			for _, n := range o.Crowd {
+				c := base
+				c.Idle = n
+				add(c)
 			}
 		case rows.Latency:
 			base.Conns = BaseConns
@@ -159,7 +166,7 @@ func (o *Options) Estimate(steps []Step) (d time.Duration) {
 
 // Cost is Estimate for one cell.
 func (o *Options) Cost(c rows.Cell) time.Duration {
-	d := 70*time.Millisecond + time.Duration(c.Conns)*30*time.Microsecond
+	d := 70*time.Millisecond + time.Duration(c.Conns)*30*time.Microsecond + time.Duration(c.Idle)*45*time.Microsecond
 	if c.Kind == rows.Memory {
 		return d + 2*Settle + time.Duration(c.Conns)*30*time.Microsecond
 	}
@@ -177,22 +184,50 @@ func (o *Options) Window(kind rows.Kind) time.Duration {
 // Settle is how long memory is given to come to rest before it is read.
 const Settle = 300 * time.Millisecond
 
-// Limit makes connections fit into so many descriptors of one process, and tells which of them it changed.
-func (o *Options) Limit(descriptors int) (changed []int) {
-	const others = 200 // descriptors for all else; generous, since some servers keep more than others
-	most := max(descriptors-others, 1)
-	for i, n := range o.Conns {
-		if n > most {
-			o.Conns[i] = most
-			changed = append(changed, n)
-		}
+// Most is the most connections that a cell has.
+func (o *Options) Most() (most int) {
+	for _, c := range o.Cells() {
+		most = max(most, c.Conns+c.Idle)
 	}
-	slices.Sort(o.Conns)
-	o.Conns = slices.Compact(o.Conns)
-	if o.Idle > most {
-		changed = append(changed, o.Idle)
+	return most
+}
+
+// Change is numbers of connections that became another.
+type Change struct {
+	From []int
+	To   int
+}
+
+// Limit makes connections fit into so many descriptors of one process, and tells which numbers of them it changed, and
+// which numbers of idle ones beside busy ones. What is not measured stays as it is.
+func (o *Options) Limit(descriptors int) (conns, crowds Change) {
+	others := min(200, descriptors/2) // descriptors for all else; generous, since some servers keep more than others
+	most := max(descriptors-others, 1)
+	conns.To, crowds.To = most, max(most-BaseConns, 0)
+	if slices.Contains(o.Kinds, rows.Load) {
+		o.Conns, conns.From = limit(o.Conns, conns.To)
+	}
+	if slices.Contains(o.Kinds, rows.Memory) && o.Idle > most {
+		conns.From = append(conns.From, o.Idle)
 		o.Idle = most
 	}
-	slices.SortFunc(changed, cmp.Compare)
-	return slices.Compact(changed)
+	if slices.Contains(o.Kinds, rows.Crowd) {
+		o.Crowd, crowds.From = limit(o.Crowd, crowds.To)
+	}
+	slices.Sort(conns.From)
+	conns.From = slices.Compact(conns.From)
+	return conns, crowds
+}
+
+// limit makes all numbers be most at most, in order and without doubles, and returns those that it changed as well.
+func limit(list []int, most int) (limited, changed []int) {
+	for _, n := range list {
+		if n > most {
+			changed = append(changed, n)
+		}
+		limited = append(limited, min(n, most))
+	}
+	slices.Sort(limited)
+	slices.Sort(changed)
+	return slices.Compact(limited), changed
 }

@@ -25,7 +25,8 @@ func TestRates(t *testing.T) {
 }
 
 func options() *Options {
-	return &Options{Kinds: rows.Kinds, Conns: []int{1, 100, 5000}, Sizes: []int{64, 1024}, Pipeline: []int{1, 16}, Idle: 5000, Rounds: 2}
+	return &Options{Kinds: rows.Kinds, Conns: []int{1, 100, 5000}, Sizes: []int{64, 1024}, Pipeline: []int{1, 16}, Idle: 5000,
+		Crowd: []int{0, 700, 5000, 900}, Rounds: 2}
 }
 
 func TestCells(t *testing.T) {
@@ -40,7 +41,7 @@ func TestCells(t *testing.T) {
 			}
 		}
 	}
-	if load != 6 || len(cells) != 6+AutoRates+1+1 { // 100 connections of 64 B is in two of the rows
+	if load != 6 || len(cells) != 6+4+AutoRates+1+1 { // 100 connections of 64 B is in two of the rows
 		t.Errorf("%d of load in %d cells: %v", load, len(cells), cells)
 	}
 	o.Kinds, o.Rates = []rows.Kind{rows.Latency}, []float64{7}
@@ -76,10 +77,25 @@ func TestStepsAreInterleaved(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	o := options()
-	if changed := o.Limit(1024); !slices.Equal(changed, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
-		t.Errorf("changed %v: %v, %d", changed, o.Conns, o.Idle)
+	if n := o.Most(); n != 5100 {
+		t.Errorf("%d connections at most", n)
 	}
-	if changed := o.Limit(1024); changed != nil {
-		t.Errorf("changed %v again", changed)
+	conns, crowds := o.Limit(1024)
+	if conns.To != 824 || !slices.Equal(conns.From, []int{5000}) || !slices.Equal(o.Conns, []int{1, 100, 824}) || o.Idle != 824 {
+		t.Errorf("changed %v: %v, %d", conns, o.Conns, o.Idle)
+	}
+	if crowds.To != 724 || !slices.Equal(crowds.From, []int{900, 5000}) || !slices.Equal(o.Crowd, []int{0, 700, 724}) || o.Most() != 824 {
+		t.Errorf("changed %v of the crowds: %v", crowds, o.Crowd)
+	}
+	if conns, crowds := o.Limit(1024); conns.From != nil || crowds.From != nil {
+		t.Errorf("changed %v and %v again", conns, crowds)
+	}
+	if conns, crowds := o.Limit(100); conns.To != 50 || crowds.To != 0 || !slices.Equal(o.Conns, []int{1, 50}) || !slices.Equal(o.Crowd, []int{0}) {
+		t.Errorf("changed %v and %v: %v, %v", conns, crowds, o.Conns, o.Crowd)
+	}
+	o = options()
+	o.Kinds = []rows.Kind{rows.Accept}
+	if conns, crowds := o.Limit(1024); conns.From != nil || crowds.From != nil || o.Most() != AcceptBusy {
+		t.Errorf("changed %v and %v, which are not measured", conns, crowds)
 	}
 }

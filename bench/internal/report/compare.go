@@ -1,8 +1,12 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/eyewall/eyewall/bench/internal/rows"
 	"github.com/eyewall/eyewall/bench/internal/stat"
@@ -18,6 +22,7 @@ type difference struct {
 	was    float64
 	is     float64
 	ratio  stat.Interval // now to then
+	few    bool          // both runs have as few rounds as an interval takes
 }
 
 // Verdicts.
@@ -55,7 +60,7 @@ func differences(run, earlier *rows.Run) (list []difference) {
 				if len(a) == 0 || len(b) == 0 {
 					continue
 				}
-				list = append(list, difference{c, s, m, stat.Median(b), stat.Median(a), stat.Ratio(a, b)})
+				list = append(list, difference{c, s, m, stat.Median(b), stat.Median(a), stat.Ratio(a, b), max(len(a), len(b)) == stat.MinSample})
 			}
 		}
 	}
@@ -76,15 +81,50 @@ func compare(run, earlier *rows.Run) comparison {
 		return x
 	}
 	count := map[string]int{}
+	chance := 0.0
 	for _, d := range x.list {
 		count[d.verdict()]++
+		switch {
+		case !d.ratio.Known:
+		case d.few: // all of one run's are below all of the other's in 2 of 20 orders
+			chance += 0.1
+		default:
+			chance += 0.05
+		}
 	}
 	x.note = fmt.Sprintf("Of %s, %s better, %s worse; the others show no difference or had too few rounds. "+
 		"Ratios are of medians, now to then, with the percentile bootstrap's 95 %% confidence interval. If nothing had changed, about %s of them "+
-		"would leave out 1 all the same, and more where there are %d rounds only, since intervals from so few are a little too narrow. "+
+		"would leave out 1 all the same: one in twenty, or one in ten where both runs have %d rounds, which give intervals that are too narrow. "+
 		"What else the machine was doing counts as change.", rows.Plural(len(x.list), "figure"), rows.Count(float64(count[better])), rows.Count(float64(count[worse])),
-		rows.Count(math.Ceil(0.05*float64(len(x.list)))), stat.MinSample)
+		rows.Count(math.Ceil(chance)), stat.MinSample)
+	if changes := changes(run.Head, earlier.Head); len(changes) > 0 {
+		x.note += " The runs were not alike: " + strings.Join(changes, "; ") + "."
+	}
 	return x
+}
+
+// changes lists what differs between runs that makes a difference to figures, from then to now.
+func changes(now, then rows.Head) (list []string) {
+	add := func(what, was, is string) {
+		if was != is {
+			list = append(list, fmt.Sprintf("%s %s, now %s", what, was, is))
+		}
+	}
+	add("loops", strconv.Itoa(then.Loops), strconv.Itoa(now.Loops))
+	add("busy polling", cmp.Or(polling(then), "none"), cmp.Or(polling(now), "none"))
+	add("server on CPU", then.ServerCPUs, now.ServerCPUs)
+	add("client on CPU", then.ClientCPUs, now.ClientCPUs)
+	add("ms a measurement", number(1e3*then.Window), number(1e3*now.Window))
+	facts := map[string]string{}
+	for _, f := range then.Facts {
+		facts[f.Name] = f.Text
+	}
+	for _, f := range now.Facts {
+		if was, ok := facts[f.Name]; ok && slices.Contains([]string{"Processor", "Memory", "Kernel", "Go"}, f.Name) {
+			add(f.Name, was, f.Text)
+		}
+	}
+	return list
 }
 
 // table is what has changed, for the terminal.

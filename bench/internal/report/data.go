@@ -92,6 +92,7 @@ var (
 	rss        = metric{"memory per idle connection", func(r rows.Row) float64 { return r.RSS }, false}
 	pinged     = metric{"memory per connection after a message", func(r rows.Row) float64 { return r.Pinged }, false}
 	clientCPU  = metric{"client CPU", func(r rows.Row) float64 { return r.ClientCPU }, false}
+	late       = metric{"lateness of the client", func(r rows.Row) float64 { return r.Late }, false}
 	allocs     = metric{"allocations per message", func(r rows.Row) float64 { return optional(r.Allocs) }, false}
 	syscalls   = metric{"system calls per message", func(r rows.Row) float64 { return optional(r.Syscalls) }, false}
 	switches   = metric{"task switches per message", func(r rows.Row) float64 { return optional(r.Switches) }, false}
@@ -180,6 +181,9 @@ type axis struct {
 	tick  func(rows.Cell) string // for a plot
 	x     func(rows.Cell) float64
 	cells []rows.Cell
+
+	linear bool    // what is plotted grows with it, from 0 on
+	width  float64 // of the plot; 0 for half a page
 }
 
 // axes finds the rows of cells among those of load.
@@ -226,6 +230,36 @@ func (d *data) axes() (list []axis) {
 		}
 	}
 	return list
+}
+
+// crowd is the row of cells in which the idle connections beside the busy ones change. It has no cells where that was not
+// measured.
+func (d *data) crowd() axis {
+	a := axis{name: "idle connections", cells: d.of(rows.Crowd), linear: true, width: 1072,
+		label: func(c rows.Cell) string { return rows.Count(float64(c.Idle)) },
+		tick:  func(c rows.Cell) string { return rows.Count(float64(c.Idle)) },
+		x:     func(c rows.Cell) float64 { return float64(c.Idle) }}
+	if len(a.cells) > 0 {
+		c := a.cells[0]
+		a.title = rows.Plural(c.Conns, "busy connection") + ", " + rows.Bytes(c.Size) + ", pipeline 1"
+		slices.SortFunc(a.cells, func(b, c rows.Cell) int { return b.Idle - c.Idle })
+	}
+	return a
+}
+
+// slope is by how much a metric grows along an axis for each step of x, by least squares over the medians; NaN where
+// there are not two of them.
+func (d *data) slope(a axis, server string, m metric) float64 {
+	var n, sx, sy, sxx, sxy float64
+	for _, c := range a.cells {
+		if x, y := a.x(c), d.median(c, server, m); !math.IsNaN(y) {
+			n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
+		}
+	}
+	if n < 2 {
+		return math.NaN()
+	}
+	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
 }
 
 // onlySize tells whether a cell was measured for the row over the size alone.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/eyewall/eyewall/bench/internal/chart"
@@ -54,9 +55,10 @@ func HTML(run, earlier *rows.Run) []byte {
 		"Tiles":    d.tiles(),
 		"Key":      d.key(),
 		"Ratios":   others,
+		"One":      slices.ContainsFunc(d.servers, func(s rows.Server) bool { return s.Accept == rows.One }),
 		"Sections": d.sections(earlier),
 		"Notes":    d.notes(),
-		"Silent":   silent,
+		"Silent":   d.silent(),
 		"Method":   d.method(),
 		"Facts":    d.facts(),
 		"Command":  run.Head.Command,
@@ -79,7 +81,21 @@ func where(run *rows.Run) string {
 			parts = append(parts, text)
 		}
 	}
+	if run.Head.Loops > 1 {
+		parts = append(parts, rows.Plural(run.Head.Loops, "loop"))
+	}
+	if text := polling(run.Head); text != "" {
+		parts = append(parts, "busy polling for "+text)
+	}
 	return strings.Join(parts, " · ")
+}
+
+// polling is for how long eyewall's loops look for something before they block; empty where they block at once.
+func polling(h rows.Head) string {
+	if h.Polling == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.4g\u00a0µs", 1e6*h.Polling)
 }
 
 // key is what colours and shapes mean.
@@ -93,12 +109,22 @@ func (d *data) key() (list []template.HTML) {
 // sections is the page's body, in order.
 func (d *data) sections(earlier *rows.Run) (list []section) {
 	if c, ok := d.base(); ok {
-		list = append(list, section{ID: "message", Title: "What a message takes",
+		allocating, width := d.allocates(c), 520.0
+		if !allocating {
+			width = 1072
+		}
+		s := section{ID: "message", Title: "What a message takes",
 			Text: sentence(c) + " Server CPU, user and system; bars are medians, whiskers the rounds' range.",
 			Plots: []figure{{SVG: template.HTML(d.barPlot(c, cpu, 1072, "CPU per message, µs", number, true)), Wide: true},
-				{Caption: d.syscallText(c), SVG: template.HTML(d.barPlot(c, syscalls, 520, "system calls per message", number, false))},
-				{Caption: "Objects that the Go heap was asked for.", SVG: template.HTML(d.barPlot(c, allocs, 520, "allocations per message", number, false))}},
-			Tables: []template.HTML{d.detailTable(c).html()}})
+				{Caption: d.syscallText(c), SVG: template.HTML(d.barPlot(c, syscalls, width, "system calls per message", number, false)), Wide: !allocating}},
+			Tables: []template.HTML{d.detailTable(c).html()}}
+		if allocating {
+			s.Plots = append(s.Plots, figure{Caption: "Objects that the Go heap was asked for.",
+				SVG: template.HTML(d.barPlot(c, allocs, 520, "allocations per message", number, false))})
+		} else { // and bars of nothing would not show it
+			s.Text += " None of the servers allocates: the Go heap was asked for less than an object in a hundred messages."
+		}
+		list = append(list, s)
 	}
 	for _, a := range d.axes() {
 		list = append(list, section{ID: strings.ReplaceAll(a.name, " ", "-"), Title: "By " + a.name, Text: a.title + ", closed loop." + limitText,
@@ -106,6 +132,13 @@ func (d *data) sections(earlier *rows.Run) (list []section) {
 				{SVG: template.HTML(d.plot(a, cpu, "server CPU per message, µs", short))},
 				{SVG: template.HTML(d.plot(a, throughput, "messages per second", short))}},
 			Tables: []template.HTML{d.cpuTable(a).html(), d.throughputTable(a).html()}})
+	}
+	if a := d.crowd(); len(a.cells) > 0 {
+		list = append(list, section{ID: "crowd", Title: "Beside idle connections",
+			Text: a.title + ", closed loop; the other connections do nothing until the end, when each is found to be served still. " +
+				"What is only watched costs select at each turn, up to the highest descriptor; epoll and io_uring look at what is ready.",
+			Plots:  []figure{{SVG: template.HTML(d.plot(a, cpu, "server CPU per message, µs", short)), Wide: true}},
+			Tables: []template.HTML{d.crowdTable(a).html()}})
 	}
 	if cells := d.of(rows.Latency); len(cells) > 0 {
 		s := section{ID: "latency", Title: "Latency at fixed rates", Text: "Open loop over " + rows.Plural(cells[0].Conns, "connection") +
@@ -143,6 +176,16 @@ func (d *data) sections(earlier *rows.Run) (list []section) {
 }
 
 const limitText = " Where a throughput has a star, the client was the limit and the server could do more: look at the CPU then."
+
+// allocates tells whether a server allocates for messages, or might.
+func (d *data) allocates(c rows.Cell) bool {
+	for _, s := range d.servers {
+		if v := d.median(c, s.Name, allocs); !(v < 0.01) {
+			return true
+		}
+	}
+	return false
+}
 
 func (d *data) syscallText(c rows.Cell) string {
 	for _, s := range d.servers {
@@ -226,6 +269,9 @@ func (d *data) facts() []rows.Fact {
 		shared = ", shared"
 	}
 	facts = append(facts, rows.Fact{Name: "CPUs", Text: "server " + h.ServerCPUs + ", client " + h.ClientCPUs + shared + "; " + rows.Plural(h.Loops, "loop")})
+	if text := polling(h); text != "" {
+		facts = append(facts, rows.Fact{Name: "Busy polling", Text: text + " before a loop of eyewall's blocks"})
+	}
 	seen := map[string]bool{}
 	for _, s := range h.Servers {
 		switch {

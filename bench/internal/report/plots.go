@@ -13,7 +13,7 @@ import (
 )
 
 // look tells servers apart twice, by colour and by shape: backends have a colour and a shape each, the form is solid or
-// dashed, and peers, which are there to be compared with, are grey.
+// dashed, one acceptor for all is dotted, and peers, which are there to be compared with, are grey.
 func look(s rows.Server) chart.Look {
 	if s.Peer() {
 		shapes := map[string]chart.Shape{"gnet": chart.Square, "nbio": chart.Triangle, "netpoll": chart.Diamond, "evio": chart.Cross}
@@ -37,12 +37,15 @@ func look(s rows.Server) chart.Look {
 	if s.Form == "handler" {
 		l.Dashed, l.Hollow = true, true
 	}
+	if s.Accept == rows.One {
+		l.Dotted, l.Shape = true, chart.Cross
+	}
 	return l
 }
 
 // plot draws a metric along an axis.
 func (d *data) plot(a axis, m metric, y string, text func(float64) string) string {
-	l := chart.Lines{Title: m.name + " by " + a.name, X: a.name, Y: y, LogX: true, Text: text}
+	l := chart.Lines{Title: m.name + " by " + a.name, X: a.name, Y: y, LogX: !a.linear, FromY: a.linear, Text: text, Width: a.width}
 	for _, c := range a.cells {
 		l.Ticks = append(l.Ticks, chart.Tick{At: a.x(c), Text: a.tick(c)})
 	}
@@ -100,7 +103,7 @@ func trim(v float64) string { return fmt.Sprintf("%.3g", v) }
 
 // barPlot draws a metric of one cell, eyewall's servers apart from the others.
 func (d *data) barPlot(c rows.Cell, m metric, width float64, head string, text func(float64) string, best bool) string {
-	b := chart.Bars{Title: m.name, Head: head, Width: width, Names: 128}
+	b := chart.Bars{Title: m.name, Head: head, Width: width}
 	if m.name == allocs.name || m.name == syscalls.name {
 		b.Least = 1
 	}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,12 +25,15 @@ import (
 func sample(rounds int, faster float64, peers bool) *rows.Run {
 	random := rand.New(rand.NewPCG(1, uint64(faster*100)))
 	run := &rows.Run{Head: rows.Head{Format: rows.Format, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Command: "go -C bench run . <&>",
-		Rounds: rounds, Window: 0.25, Loops: 1, ServerCPUs: "0", ClientCPUs: "1",
+		Rounds: rounds, Window: 0.25, Loops: 2, Polling: 50e-6, ServerCPUs: "0", ClientCPUs: "1",
 		Facts: []rows.Fact{{Name: "Processor", Text: "a <processor> & more"}, {Name: "Go", Text: "1.26"}}},
 		Foot: rows.Foot{Ended: time.Date(2026, 1, 2, 3, 6, 5, 0, time.UTC), Planned: 10, Others: 0.5, Notes: []string{"something <could> not be measured"}}}
 	for _, b := range []string{"select", "epoll", "io_uring", "io_uring/giouring"} {
 		for _, f := range []string{"task", "handler"} {
 			run.Head.Servers = append(run.Head.Servers, rows.Server{Name: b + " " + f, Backend: b, Form: f})
+			if b == "epoll" {
+				run.Head.Servers = append(run.Head.Servers, rows.Server{Name: b + " " + f + " one", Backend: b, Form: f, Accept: rows.One})
+			}
 		}
 	}
 	if peers {
@@ -45,6 +50,9 @@ func sample(rounds int, faster float64, peers bool) *rows.Run {
 	}
 	for _, n := range []int{64, 1024, 65536} {
 		cells = append(cells, rows.Cell{Kind: rows.Load, Conns: 50, Size: n, Depth: 1})
+	}
+	for _, n := range []int{5000, 0, 100} {
+		cells = append(cells, rows.Cell{Kind: rows.Crowd, Conns: 100, Idle: n, Size: 64, Depth: 1})
 	}
 	for _, n := range []int{4, 16} {
 		cells = append(cells, rows.Cell{Kind: rows.Load, Conns: 100, Size: 64, Depth: n})
@@ -66,8 +74,12 @@ func sample(rounds int, faster float64, peers bool) *rows.Run {
 					encoded, _ = h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 				}
 				calls := 2.0 * noise
+				cpu := 4 * noise
+				if s.Backend == "select" {
+					cpu += 2e-3 * float64(c.Idle)
+				}
 				run.Rows = append(run.Rows, rows.Row{Cell: c, Server: s.Name, Round: round, Seconds: 0.25, Messages: 50000,
-					PerSecond: 200000 / noise, CPU: 4 * noise, Busy: 0.9, ClientCPU: 0.99, Limited: i == 2, P50: 30 * noise, P90: 60 * noise, P99: 100 * noise,
+					PerSecond: 200000 / noise, CPU: cpu, Busy: 0.9, ClientCPU: 0.99, Limited: i == 2, P50: 30 * noise, P90: 60 * noise, P99: 100 * noise,
 					P999: 200 * noise, Max: 300 * noise, Histogram: string(encoded), Syscalls: &calls, Allocs: new(float64),
 					SyscallsFrom: map[bool]string{true: rows.FromIO, false: rows.FromBackend}[s.Peer()],
 					RSS:          300 * noise, Pinged: 350 * noise, Heap: 200, Stacks: 3, BaseRSS: 5 << 20})
@@ -109,7 +121,8 @@ func TestPage(t *testing.T) {
 		for _, earlier := range []*rows.Run{nil, sample(3, 1.2, peers)} {
 			page := HTML(sample(3, 1, peers), earlier)
 			check(t, page)
-			for _, want := range []string{"This machine was busy", "io_uring/giouring handler", "something &lt;could&gt; not be measured", "a &lt;processor&gt; &amp; more", "failed"} {
+			for _, want := range []string{"This machine was busy", "io_uring/giouring handler", "something &lt;could&gt; not be measured", "a &lt;processor&gt; &amp; more", "failed",
+				"Beside idle connections", "busy polling for 50", "2 loops"} {
 				if !bytes.Contains(page, []byte(want)) {
 					t.Errorf("the page lacks %q", want)
 				}
@@ -142,7 +155,7 @@ func TestText(t *testing.T) {
 	var out strings.Builder
 	Text(&out, sample(3, 1, true), sample(3, 1.2, true))
 	text := out.String()
-	for _, want := range []string{"Ratio to net", "io_uring handler", "failed", "Beside the run of", "better", "≥", "*"} {
+	for _, want := range []string{"Ratio to net", "io_uring handler", "failed", "Beside the run of", "better", "≥", "*", "by idle connections", "Busy polling"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q", want)
 		}
@@ -154,6 +167,59 @@ func TestText(t *testing.T) {
 	}
 	if strings.Contains(text, "NaN") {
 		t.Error("the text says NaN")
+	}
+}
+
+// What is only watched costs select: the sample's 2 µs more for 1,000 idle connections are what the slope says.
+func TestSlope(t *testing.T) {
+	d := newData(sample(3, 1, false))
+	a := d.crowd()
+	for server, want := range map[string]float64{"select task": 2, "select handler": 2, "epoll task": 0} {
+		if ns := 1e3 * d.slope(a, server, cpu); math.Abs(ns-want) > 0.05 {
+			t.Errorf("%s: %v ns for each idle connection, want %v", server, ns, want)
+		}
+	}
+	one := axis{cells: a.cells[:1], x: a.x}
+	if v := d.slope(one, "epoll task", cpu); !math.IsNaN(v) {
+		t.Errorf("%v from one place", v)
+	}
+}
+
+// A run of nothing but a crowd has a headline and a plot of its own.
+func TestOnlyCrowd(t *testing.T) {
+	run := sample(3, 1, true)
+	run.Rows = slices.DeleteFunc(run.Rows, func(r rows.Row) bool { return r.Kind != rows.Crowd })
+	page := HTML(run, nil)
+	check(t, page)
+	if !bytes.Contains(page, []byte("A message beside 5,000 idle connections costs")) || !bytes.Contains(page, []byte("CPU per message by idle connections")) {
+		t.Error("the page lacks the headline or the plot")
+	}
+	if bytes.Contains(page, []byte("-measure crowd does")) {
+		t.Error("the page says that there is no crowd")
+	}
+}
+
+// What a run did in another way than the earlier one is said beside what has changed.
+func TestChanges(t *testing.T) {
+	run, earlier := sample(3, 1, false), sample(3, 1, false)
+	if list := changes(run.Head, earlier.Head); len(list) > 0 {
+		t.Errorf("the same run: %q", list)
+	}
+	earlier.Head.Loops, earlier.Head.Polling, earlier.Head.Facts[1].Text = 1, 0, "1.25"
+	note := compare(run, earlier).note
+	for _, want := range []string{"loops 1, now 2", "busy polling none, now 50", "Go 1.25, now 1.26"} {
+		if !strings.Contains(note, want) {
+			t.Errorf("%q lacks %q", note, want)
+		}
+	}
+}
+
+func TestDisturbed(t *testing.T) {
+	run := sample(3, 1, false)
+	run.Rows[1].Others, run.Rows[5].Others, run.Rows[7].Others = 0.9, 0.3, 0.1
+	notes := strings.Join(newData(run).notes(), "\n")
+	if want := fmt.Sprintf("more than 0.25 CPUs busy during 2 of %s", rows.Plural(len(run.Rows), "measurement")); !strings.Contains(notes, want) {
+		t.Errorf("%q lacks %q", notes, want)
 	}
 }
 

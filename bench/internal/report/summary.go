@@ -77,17 +77,23 @@ func (d *data) beside(c rows.Cell, m metric) string {
 // headline is the run in a sentence.
 func (d *data) headline() string {
 	c, ok := d.base()
+	beside := ""
 	if !ok {
-		return "What was measured on this machine"
+		a := d.crowd()
+		if len(a.cells) == 0 {
+			return "What was measured on this machine"
+		}
+		c = a.cells[len(a.cells)-1]
+		beside = " beside " + rows.Plural(c.Idle, "idle connection")
 	}
 	s, v := d.best(c, cpu)
 	if math.IsNaN(v) {
 		if s, v = d.bestPeer(c, cpu); math.IsNaN(v) {
 			return "What was measured on this machine"
 		}
-		return fmt.Sprintf("A message costs %s %s\u00a0µs of CPU", s.Name, number(v))
+		return fmt.Sprintf("A message%s costs %s %s\u00a0µs of CPU", beside, s.Name, number(v))
 	}
-	text := fmt.Sprintf("A message costs eyewall on %s %s\u00a0µs of CPU", s.Backend, number(v))
+	text := fmt.Sprintf("A message%s costs eyewall on %s %s\u00a0µs of CPU", beside, s.Backend, number(v))
 	if net := d.median(c, "net", cpu); !math.IsNaN(net) {
 		return text + ", " + ratio(v/net) + " of what it costs net"
 	}
@@ -118,6 +124,10 @@ func (d *data) tiles() (list []tile) {
 	us := func(v float64) (string, string) { return number(v), "µs" }
 	if c, ok := d.base(); ok {
 		add(c, cpu, us, "CPU for a message: "+rows.Bytes(c.Size)+" there and back, "+rows.Plural(c.Conns, "connection"))
+	}
+	if a := d.crowd(); len(a.cells) > 0 {
+		c := a.cells[len(a.cells)-1]
+		add(c, cpu, us, "CPU for a message, beside "+rows.Plural(c.Idle, "idle connection"))
 	}
 	if cells := d.of(rows.Latency); len(cells) > 0 {
 		c := cells[len(cells)/2]

@@ -61,6 +61,9 @@ func number(v float64) string {
 	case a >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
+	if v > -0.005 && v < 0 { // or it would be -0.00
+		v = 0
+	}
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
@@ -99,6 +102,9 @@ func (d *data) tables() (list []table) {
 	for _, a := range d.axes() {
 		list = append(list, d.throughputTable(a))
 	}
+	if a := d.crowd(); len(a.cells) > 0 {
+		list = append(list, d.crowdTable(a))
+	}
 	if base, ok := d.base(); ok {
 		list = append(list, d.detailTable(base))
 	}
@@ -126,6 +132,17 @@ func (d *data) cpuTable(a axis) table {
 		}
 		return cells
 	})
+	return t
+}
+
+// crowdTable is cpuTable with what an idle connection adds.
+func (d *data) crowdTable(a axis) table {
+	t := d.cpuTable(a)
+	t.note += " The last column is by how much a message gets dearer for each idle connection, as a straight line through the medians."
+	t.columns = append(t.columns, column{"", "ns each"})
+	for i, s := range d.servers {
+		t.lines[i].cells = append(t.lines[i].cells, plain(number(1e3*d.slope(a, s.Name, cpu)))...)
+	}
 	return t
 }
 
@@ -200,13 +217,14 @@ func capital(s string) string {
 }
 
 func (d *data) latencyTable(c rows.Cell) table {
+	const us = "latency, µs"
 	t := table{title: "Latency at " + rows.Count(c.Rate) + " messages per second",
-		note:    "From the moment a message was due. Ratio to " + d.rivalText() + ", of p99.",
-		columns: []column{{"", "ratio"}, {"", "p50 µs"}, {"", "p99 µs"}, {"", "p99.9 µs"}, {"", "CPU µs"}, {"", "kept up"}}}
+		note:    "From the moment a message was due. Ratio to " + d.rivalText() + ", of p99. Late is the client's own p99, which is part of the latency.",
+		columns: []column{{"", "ratio"}, {us, "p50"}, {us, "p99"}, {us, "p99.9"}, {us, "late"}, {"", "CPU µs"}, {"", "kept up"}}}
 	kept := metric{of: func(r rows.Row) float64 { return min(1, r.PerSecond/r.Rate) }}
 	t.each(d, func(s rows.Server) []cell {
 		return rated(d.ratio(c, s.Name, p99), d.figure(c, s.Name, p50), number(d.median(c, s.Name, p99)),
-			number(d.median(c, s.Name, p999)), number(d.median(c, s.Name, cpu)),
+			number(d.median(c, s.Name, p999)), number(d.median(c, s.Name, late)), number(d.median(c, s.Name, cpu)),
 			percent(d.median(c, s.Name, kept)))
 	})
 	return t

@@ -13,14 +13,8 @@ import (
 func Text(out io.Writer, run, earlier *rows.Run) {
 	d := newData(run)
 	var b strings.Builder
-	for _, f := range run.Head.Facts {
+	for _, f := range d.facts() {
 		fmt.Fprintf(&b, "%-22s %s\n", f.Name, f.Text)
-	}
-	fmt.Fprintf(&b, "%-22s server %s, client %s; %s\n", "CPUs", run.Head.ServerCPUs, run.Head.ClientCPUs, rows.Plural(run.Head.Loops, "loop"))
-	for _, s := range d.servers {
-		if s.On != "" && s.Form == "task" {
-			fmt.Fprintf(&b, "%-22s %s\n", s.Backend, s.On)
-		}
 	}
 	if text := d.warning(); text != "" {
 		b.WriteString("\n" + wrap(text, 118, ""))
@@ -75,16 +69,16 @@ func (t table) write(b *strings.Builder) {
 		i = k
 	}
 	if grouped {
-		fmt.Fprintf(b, "  %*s", first, "")
+		groups := strings.Repeat(" ", 2+first)
 		for i := 0; i < len(t.columns); {
 			k, width := i+1, widths[i]
 			for ; k < len(t.columns) && t.columns[k].group == t.columns[i].group; k++ {
 				width += 2 + widths[k]
 			}
-			b.WriteString("  " + pad(t.columns[i].group, width))
+			groups += "  " + pad(t.columns[i].group, width)
 			i = k
 		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(groups, " ") + "\n")
 	}
 	fmt.Fprintf(b, "  %*s", first, "")
 	for i, c := range t.columns {

@@ -12,18 +12,20 @@ type Kind string
 
 const (
 	Load    Kind = "load"    // closed loop: CPU and throughput
+	Crowd   Kind = "crowd"   // the same, with connections beside that are idle
 	Latency Kind = "latency" // open loop: latency at a rate
 	Accept  Kind = "accept"  // connections opened, used once and closed
 	Memory  Kind = "memory"  // of idle connections
 )
 
 // Kinds lists them all, in the order in which they are measured.
-var Kinds = []Kind{Load, Latency, Accept, Memory}
+var Kinds = []Kind{Load, Crowd, Latency, Accept, Memory}
 
 // Cell is what is measured on every server.
 type Cell struct {
 	Kind  Kind    `json:"kind"`
 	Conns int     `json:"conns"`
+	Idle  int     `json:"idle,omitempty"` // Crowd: connections beside those
 	Size  int     `json:"size"`           // bytes of a message
 	Depth int     `json:"pipeline"`       // messages on their way on each connection
 	Rate  float64 `json:"rate,omitempty"` // Latency: messages per second
@@ -31,6 +33,8 @@ type Cell struct {
 
 func (c Cell) String() string {
 	switch c.Kind {
+	case Crowd:
+		return fmt.Sprintf("closed loop, %s, pipeline %d, %s busy, %s idle", Bytes(c.Size), c.Depth, Plural(c.Conns, "connection"), Count(float64(c.Idle)))
 	case Latency:
 		return fmt.Sprintf("open loop, %s messages/s, %s, %s connections", Count(c.Rate), Bytes(c.Size), Count(float64(c.Conns)))
 	case Accept:
@@ -44,9 +48,10 @@ func (c Cell) String() string {
 // Row is one measurement of one server.
 type Row struct {
 	Cell
-	Server string `json:"server"`
-	Round  int    `json:"round"`            // from 0
-	Failed string `json:"failed,omitempty"` // why there is nothing else
+	Server string  `json:"server"`
+	Round  int     `json:"round"`                // from 0
+	Failed string  `json:"failed,omitempty"`     // why there is nothing else
+	Others float64 `json:"others_cpu,omitempty"` // of the CPUs used, how many other programs kept busy meanwhile, to a tenth or so
 
 	Seconds   float64 `json:"seconds,omitempty"`
 	Messages  uint64  `json:"messages,omitempty"`   // Accept: connections
@@ -78,6 +83,9 @@ type Row struct {
 	BaseRSS float64 `json:"rss_without,omitempty"`         // bytes, with one connection
 }
 
+// Disturbed is the Others from which on a measurement is in doubt.
+const Disturbed = 0.25
+
 // Where a count of system calls comes from.
 const (
 	FromKernel  = "tracepoint" // all of them, counted by the kernel
@@ -93,6 +101,7 @@ type Head struct {
 	Rounds  int       `json:"rounds"`
 	Window  float64   `json:"window_s"` // of one measurement
 	Loops   int       `json:"loops"`
+	Polling float64   `json:"busy_poll_s,omitempty"` // how long eyewall's loops look for something before they block
 
 	ServerCPUs string   `json:"server_cpus"`
 	ClientCPUs string   `json:"client_cpus"`
@@ -106,9 +115,13 @@ type Server struct {
 	Name    string `json:"name"`
 	Backend string `json:"backend,omitempty"` // eyewall's
 	Form    string `json:"form,omitempty"`    // task or handler
+	Accept  string `json:"accept,omitempty"`  // one: a loop accepts for all; empty: each for itself
 	Version string `json:"version,omitempty"` // a peer's
 	On      string `json:"on,omitempty"`      // the backend with its rung, once it ran
 }
+
+// One is Accept where a loop accepts for all.
+const One = "one"
 
 // Peer tells whether the server is not eyewall's.
 func (s Server) Peer() bool { return s.Backend == "" }
@@ -124,7 +137,7 @@ type Foot struct {
 	Ended       time.Time         `json:"ended"`
 	Planned     int               `json:"planned"` // measurements
 	Interrupted bool              `json:"interrupted,omitempty"`
-	Others      float64           `json:"others,omitempty"` // CPUs that other programs kept busy meanwhile
+	Others      float64           `json:"others,omitempty"` // of the CPUs used, how many other programs kept busy meanwhile
 	On          map[string]string `json:"on,omitempty"`     // by the server's name
 	Notes       []string          `json:"notes,omitempty"`
 }

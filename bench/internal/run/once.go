@@ -78,7 +78,7 @@ func (r *Runner) try(ctx context.Context, what *Server, cell rows.Cell) (row row
 }
 
 func (r *Runner) spec(cell rows.Cell, addr string, pid int) control.Spec {
-	s := control.Spec{Addr: addr, PID: pid, Conns: cell.Conns, Size: cell.Size, Depth: cell.Depth, Rate: cell.Rate,
+	s := control.Spec{Addr: addr, PID: pid, Conns: cell.Conns, Idle: cell.Idle, Size: cell.Size, Depth: cell.Depth, Rate: cell.Rate,
 		Warmup: r.Options.Warmup, Duration: r.Options.Window(cell.Kind), Threads: max(1, len(r.ClientCPUs)), Spin: !r.Shared, Reset: r.Reset}
 	switch cell.Kind {
 	case rows.Latency:
@@ -98,7 +98,7 @@ func connecting(n int) time.Duration { return patience + time.Duration(n)*2*time
 
 // load measures under load.
 func (r *Runner) load(ctx context.Context, p *pair) (row rows.Row, err error) {
-	if _, err := p.client.Wait(ctx, control.Connected, connecting(p.cell.Conns)); err != nil {
+	if _, err := p.client.Wait(ctx, control.Connected, connecting(p.cell.Conns+p.cell.Idle)); err != nil {
 		return row, setupError{err}
 	}
 	if _, err := p.client.Wait(ctx, control.Warm, r.Options.Warmup+connecting(p.cell.Conns)); err != nil {
@@ -126,7 +126,7 @@ func (r *Runner) load(ctx context.Context, p *pair) (row rows.Row, err error) {
 		Unanswered: m.Unanswered, GCs: after.GCs - before.GCs}
 	loops := float64(min(r.Options.Loops, max(1, len(r.ServerCPUs))))
 	switch p.cell.Kind {
-	case rows.Load, rows.Accept:
+	case rows.Load, rows.Crowd, rows.Accept:
 		row.Limited = row.ClientCPU >= limited && row.Busy < limited*loops
 	case rows.Latency:
 		row.Late = m.Late
@@ -146,7 +146,11 @@ func (r *Runner) load(ctx context.Context, p *pair) (row rows.Row, err error) {
 		}
 	}
 	p.client.Say(control.Stop)
-	return row, trouble(m, p.cell)
+	if err := trouble(m, p.cell); err != nil || p.cell.Idle == 0 {
+		return row, err
+	}
+	_, err = p.client.Wait(ctx, control.Checked, connecting(p.cell.Idle))
+	return row, err
 }
 
 // countSyscalls counts those of the process for a while after the window, since counting has its price.
@@ -191,7 +195,7 @@ func trouble(m *control.Result, cell rows.Cell) error {
 		return fmt.Errorf("%s of what came back was not what had been sent", rows.Plural(int(m.Mismatches), "piece"))
 	case m.Errors > 0:
 		return fmt.Errorf("%s failed: %s", rows.Plural(int(m.Errors), "connection"), m.FirstError)
-	case m.Silent > 0 && cell.Kind == rows.Load && m.Messages > 20*uint64(m.Conns): // else there was not time for all
+	case m.Silent > 0 && (cell.Kind == rows.Load || cell.Kind == rows.Crowd) && m.Messages > 20*uint64(m.Conns): // else there was not time for all
 		return fmt.Errorf("%s of %s got no answer", rows.Count(float64(m.Silent)), rows.Plural(m.Conns, "connection"))
 	}
 	return nil
