@@ -98,7 +98,7 @@ func TestSlabIsCleared(t *testing.T) {
 		l := testLoop(t, name)
 		ctx, cancel := context.WithCancel(context.Background())
 		canceled := 0
-		const conns = 2*size + 5
+		conns := 2*new(slab[conn]).perChunk() + 5
 		must(t, "Go", l.Go(func(task Task) error {
 			for range conns {
 				a, _ := pair(t, task)
