@@ -98,6 +98,9 @@ func (l *Loop) newWaiter(t *task, ev event.Event) *waiter {
 // be called for one that was held: that one is not used again.
 func (w *waiter) leave() {
 	w.loop.timers.Stop(&w.timer)
+	if w.held {
+		w.loop.outside--
+	}
 	if w.flight > 0 || w.held {
 		w.over, w.task = true, nil
 		w.cutShort()
@@ -271,4 +274,9 @@ func (w *waiter) Ready(err error) {
 }
 
 // Hold implements event.Reactor.
-func (w *waiter) Hold() { w.held = true }
+func (w *waiter) Hold() {
+	if !w.held && w.task != nil {
+		w.held = true
+		w.loop.outside++
+	}
+}

@@ -62,6 +62,10 @@ func (t Task) With(ctx context.Context, body func() error) error {
 		l.mustPost(func() { s.end(context.Cause(ctx)) })
 	})
 	defer stop()
+	if ctx.Done() != nil {
+		l.outside++
+		defer func() { l.outside-- }()
+	}
 	return body()
 }
 

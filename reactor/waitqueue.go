@@ -85,12 +85,21 @@ func (q *waitQueue) grant(w *queuer) {
 	w.task.loop.wake(w.task)
 }
 
+// first is the one whose turn is next, or nil. Those that are canceled, and have yet to hear of it, have left.
+func (q *waitQueue) first() *queuer {
+	for q.head != nil && q.head.task.canceled {
+		q.remove(q.head)
+	}
+	return q.head
+}
+
 // grantFirst gives the first its turn, and tells whether there was one.
 func (q *waitQueue) grantFirst() bool {
-	if q.head == nil {
+	w := q.first()
+	if w == nil {
 		return false
 	}
-	q.grant(q.head)
+	q.grant(w)
 	return true
 }
 
@@ -98,8 +107,6 @@ func (q *waitQueue) grantAll() {
 	for q.grantFirst() {
 	}
 }
-
-func (q *waitQueue) empty() bool { return q.head == nil }
 
 func (q *waitQueue) push(w *queuer) {
 	w.queued, w.prev = true, q.tail
