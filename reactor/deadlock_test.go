@@ -3,6 +3,7 @@ package reactor
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,25 @@ func TestNoDeadlock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A shared connection, which may be so full that nothing is in flight for it, belongs to other goroutines.
+func TestNoDeadlockOfSharedConn(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			c, peer := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+			shared := c.Shared()
+			const size = 4 << 20
+			go peer.Write(make([]byte, size))
+			go func() {
+				time.Sleep(10 * time.Millisecond) // by then the loop receives nothing more
+				if _, err := io.CopyN(io.Discard, shared, size); err != nil {
+					t.Errorf("Read: %v", err)
+				}
+				shared.Close()
+			}()
+		})
+	})
 }
 
 // Once what was waited for has come, or was given up, it counts no more.

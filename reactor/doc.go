@@ -16,6 +16,16 @@
 // for anything that package event describes by [Task.Await]. A [Group] is several loops that run together, each on a
 // thread of its own, with servers and tasks spread over them.
 //
+// # Tasks that belong together
+//
+// [Task.Together] runs children that end before it does; the first error cancels the others, and none is left behind.
+// [Start] gives their results, [First] takes the first one's, [Task.AwaitFirst] waits for the first of several events.
+// [Task.Timeout] and [Task.With] end the waits of a block of code, [Task.Shield] protects one, and [Task.Context] is for
+// what takes a context. Among tasks of one loop there are [Mutex], [Semaphore], [Cond], [WaitGroup], [Queue] and
+// [Promise]; from other goroutines come a promise of [NewPromise], a [Mailbox], what [Receive] takes from a channel, and
+// the end of blocking work that [Offload] has taken off the loop. Where tasks wait for one another only, [Loop.Run] ends
+// with a [DeadlockError].
+//
 // # Which goroutine may call what
 //
 // A loop and all that belongs to it, its tasks, connections and listeners, is used by what runs on that loop: tasks,

@@ -385,7 +385,9 @@ func (s *SharedConn) failed(err error) {
 
 // own is a task that receives, for as long as the connection is open.
 func (s *SharedConn) own(t Task) error {
+	s.loop.outside++
 	defer func() {
+		s.loop.outside--
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.end()

@@ -47,7 +47,11 @@ func (ln *Listener) Shared() *SharedListener {
 
 // accept is a task that accepts, for as long as the listener is open.
 func (s *SharedListener) accept(t Task) error {
-	defer s.end(ErrClosed)
+	s.ln.loop.outside++
+	defer func() {
+		s.ln.loop.outside--
+		s.end(ErrClosed)
+	}()
 	for {
 		for s.isFull() && !t.t.canceled {
 			s.room.wait(t.t)
