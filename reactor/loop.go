@@ -60,6 +60,8 @@ type Loop struct {
 	waiters *waiter      // to be used again
 	queuers *queuer      // likewise
 
+	spareScopes *scope // likewise
+
 	conns      slab[conn]
 	spareConns *conn    // closed ones, to be used again
 	dirty      []*conn  // those with output that has not been submitted
