@@ -32,6 +32,9 @@
 // handlers, and functions that were given to it with [Loop.Post]. These never run at the same time, so what only they
 // share needs no lock. From other goroutines, and from other loops, use Post. What any goroutine may call says so.
 //
+// [Conn.Shared] and [Listener.Shared] make a net.Conn and a net.Listener for any goroutine, and [Loop.DialContext] dials
+// for one.
+//
 // # What a task must not do
 //
 // Block or compute for long, since its whole loop waits meanwhile; call runtime.LockOSThread; keep what [Conn.Next]
