@@ -30,7 +30,7 @@ const maxListed = 20
 // Error lists the first tasks.
 func (e *DeadlockError) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "reactor: deadlock: nothing is left that could wake one of %d waiting tasks:", len(e.Tasks))
+	text.WriteString("reactor: deadlock: every task waits, and nothing is left that could wake one:")
 	for i, t := range e.Tasks {
 		if i == maxListed {
 			fmt.Fprintf(&text, "\n\tand %d more", len(e.Tasks)-i)
