@@ -27,6 +27,7 @@ func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 	if err := s.refused(); err != nil {
 		return -1, err
 	}
+	s.waits = waitsForFirst
 	waiters := make([]*waiter, 0, len(evs))
 	defer func() {
 		for _, w := range waiters {

@@ -21,6 +21,7 @@ type DeadlockError struct {
 // WaitingTask is what a task waits for.
 type WaitingTask struct {
 	Number int    // of the task in its loop; that of one that has ended is used again
+	Name   string // see Task.Name
 	For    string // such as "Mutex.Lock"
 }
 
@@ -36,7 +37,7 @@ func (e *DeadlockError) Error() string {
 			fmt.Fprintf(&text, "\n\tand %d more", len(e.Tasks)-i)
 			break
 		}
-		fmt.Fprintf(&text, "\n\ttask %d waits for %s", t.Number, t.For)
+		fmt.Fprintf(&text, "\n\ttask %d %q waits for %s", t.Number, t.Name, t.For)
 	}
 	return text.String()
 }
@@ -48,12 +49,8 @@ func (l *Loop) deadlocked() bool {
 
 func (l *Loop) newDeadlockError() *DeadlockError {
 	e := new(DeadlockError)
-	n := 0
-	for t := range l.tasks.all() {
-		if t.enlisted {
-			e.Tasks = append(e.Tasks, WaitingTask{n, t.waits.String()})
-		}
-		n++
+	for _, t := range l.Dump() {
+		e.Tasks = append(e.Tasks, WaitingTask{t.Number, t.Name, t.For})
 	}
 	return e
 }

@@ -56,9 +56,10 @@ type Loop struct {
 	result  error // of the one that has just ended
 	spare   *task // ended ones, to be used again
 	pool    pool
-	dead    []*coroutine // that called Goexit
-	waiters *waiter      // to be used again
-	queuers *queuer      // likewise
+	dead    []*coroutine     // that called Goexit
+	waiters *waiter          // to be used again
+	queuers *queuer          // likewise
+	names   map[*task]string // that SetName has given; nil while it was not called
 
 	spareScopes *scope // likewise
 

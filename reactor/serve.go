@@ -46,7 +46,7 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 		return err
 	}
 	if g.opt.listening != nil {
-		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats})
+		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats, Dump: g.Dump})
 	}
 	if g.opt.drain > 0 {
 		return g.runAndDrain(ctx)
