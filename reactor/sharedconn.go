@@ -280,13 +280,17 @@ func (d *sharedDeadline) stop() {
 	}
 }
 
-// post has the loop look at what has changed.
+// post has the loop look at what has changed. It comes with the lock held, and lets go of it meanwhile: else the loop,
+// once woken, would have to wait for it.
 func (s *SharedConn) post() {
 	if s.posted || s.ended {
 		return
 	}
 	s.posted = true
-	switch s.loop.Post(s.act) {
+	s.mu.Unlock()
+	err := s.loop.Post(s.act)
+	s.mu.Lock()
+	switch err {
 	case ErrLoopEnded:
 		s.end()
 	case ErrPostFull:
@@ -415,6 +419,7 @@ func (s *SharedConn) pauses() bool {
 
 // received takes over what has come.
 func (s *SharedConn) received(err error) {
+	defer s.readable.Broadcast() // when nobody has to wait for the lock any more
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -434,7 +439,6 @@ func (s *SharedConn) received(err error) {
 		s.in = s.in[:len(s.in)+n]
 		s.full = len(s.in)-s.at >= sharedFull
 	}
-	s.readable.Broadcast()
 }
 
 var _ net.Conn = (*SharedConn)(nil)

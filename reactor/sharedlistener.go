@@ -140,12 +140,15 @@ func (s *SharedListener) Close() error {
 	return nil
 }
 
-// post has the loop look at what has changed. Where it has ended, so has the listener.
+// post has the loop look at what has changed, and lets go of the lock meanwhile. Where the loop has ended, so has the
+// listener.
 func (s *SharedListener) post() {
 	if s.posted {
 		return
 	}
 	s.posted = true
+	s.mu.Unlock()
+	defer s.mu.Lock()
 	if s.ln.loop.Post(s.act) == ErrPostFull {
 		go s.ln.loop.mustPost(s.act)
 	}
