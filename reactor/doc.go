@@ -39,4 +39,10 @@
 //
 // Block or compute for long, since its whole loop waits meanwhile; call runtime.LockOSThread; keep what [Conn.Next]
 // lends longer than it says.
+//
+// Nor may it lock a sync.Mutex that another task of the loop holds while it waits, or the loop waits for itself: [Mutex]
+// is for that. Others' code has such locks. One tls.Conn is for one task: in two, one that reads and one that writes, a
+// peer that takes nothing and then breaks the protocol ends the loop's work. Where that is needed, goroutines can have
+// the connection ([Conn.Shared]). Its Handshake is for tasks, and so is HandshakeContext with a context that never ends;
+// one that can end would close the connection from a goroutine.
 package reactor
