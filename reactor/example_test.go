@@ -52,10 +52,11 @@ func ExampleDeadlockError() {
 		mutex.Lock(t)
 		return mutex.Lock(t)
 	})
-	fmt.Println(loop.Run(context.Background()))
-	// Output:
-	// reactor: deadlock: every task waits, and nothing is left that could wake one:
-	// 	task 1 waits for Mutex.Lock
+	var deadlock *reactor.DeadlockError
+	if errors.As(loop.Run(context.Background()), &deadlock) {
+		fmt.Println(len(deadlock.Tasks), "task waits for", deadlock.Tasks[0].For)
+	}
+	// Output: 1 task waits for Mutex.Lock
 }
 
 func runTask(task func(reactor.Task) error) {
