@@ -22,13 +22,15 @@ func (t Task) Await(ev event.Event) error {
 	if err := checkEvent(ev); err != nil {
 		return err
 	}
-	if _, closing := ev.(*event.Close); !closing { // which takes no time, and would leave a descriptor
+	kind := kindOf(ev)
+	if kind != waitsForClose { // which takes no time, and would leave a descriptor
 		if err := s.refused(); err != nil {
 			return err
 		}
 	}
 	w := s.loop.newWaiter(s, ev)
 	defer w.leave()
+	s.waits = kind
 	if err := ev.Register(w); err != nil {
 		w.end(err)
 	}
@@ -45,6 +47,31 @@ func (t Task) Await(ev event.Event) error {
 			w.interrupt()
 		}
 	}
+}
+
+// kindOf tells of an event what a Dump says.
+func kindOf(ev event.Event) waitKind {
+	switch ev.(type) {
+	case *event.Sleep:
+		return waitsForSleep
+	case *event.Accept:
+		return waitsForAccept
+	case *event.Read:
+		return waitsForRecv
+	case *event.ReadInto:
+		return waitsForRead
+	case *event.Write:
+		return waitsForWrite
+	case *event.Writev:
+		return waitsForSend
+	case *event.Connect, *race:
+		return waitsForConnect
+	case *event.Poll:
+		return waitsForPoll
+	case *event.Close:
+		return waitsForClose
+	}
+	return waitsForEvent
 }
 
 // checkEvent checks that there is an event.
@@ -98,6 +125,10 @@ func (l *Loop) newWaiter(t *task, ev event.Event) *waiter {
 // be called for one that was held: that one is not used again.
 func (w *waiter) leave() {
 	w.loop.timers.Stop(&w.timer)
+	w.task.waits = waitsForOther
+	if w.held {
+		w.loop.outside--
+	}
 	if w.flight > 0 || w.held {
 		w.over, w.task = true, nil
 		w.cutShort()
@@ -271,4 +302,9 @@ func (w *waiter) Ready(err error) {
 }
 
 // Hold implements event.Reactor.
-func (w *waiter) Hold() { w.held = true }
+func (w *waiter) Hold() {
+	if !w.held && w.task != nil {
+		w.held = true
+		w.loop.outside++
+	}
+}

@@ -7,8 +7,8 @@ import (
 	"github.com/eyewall/eyewall/event"
 )
 
-// AwaitFirst yields several events at once. It waits until one of them is over, and returns its index and error; of those
-// that are over in one turn of the loop, the first in the list. The others are canceled, and over, too, when it returns:
+// AwaitFirst yields several events at once. It waits until one of them is over, and returns its index and error; of
+// those that are over in one turn of the loop, the first in the list. The others are canceled, and over, too, when it returns:
 // where one had a real result all the same, that is in the event, and the caller's to deal with. Where the task is
 // canceled before any is over, the index is -1 and the error is why. It is for different events.
 func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
@@ -27,6 +27,7 @@ func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 	if err := s.refused(); err != nil {
 		return -1, err
 	}
+	s.waits = waitsForFirst
 	waiters := make([]*waiter, 0, len(evs))
 	defer func() {
 		for _, w := range waiters {

@@ -56,8 +56,10 @@ func (r *receipt[T]) wait() (T, bool, error) {
 		}
 	}
 	r.loop.outside++
+	s.waits = waitsForChannel
 	defer func() { // park may end in Goexit
 		r.loop.outside--
+		s.waits = waitsForOther
 		r.task = nil
 		stop()
 	}()

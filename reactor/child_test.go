@@ -29,14 +29,16 @@ type child struct {
 	lines chan string
 }
 
-// startChild starts one. It ends when its standard input does, which is when the test is over.
-func startChild(t testing.TB, name, argument string) *child {
+// startChild starts one, which has files as descriptors from 3 on. It ends when its standard input does, which is when the
+// test is over.
+func startChild(t testing.TB, name, argument string, files ...*os.File) *child {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, "Executable", err)
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childVar+"="+name+" "+argument, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = files
 	in, w, err := os.Pipe()
 	must(t, "Pipe", err)
 	cmd.Stdin = in

@@ -56,12 +56,13 @@ func fill(t testing.TB, task Task, c Conn) (written int) {
 			}
 		}
 	})
-	before := -1
+	before, stands := 0, 0
 	when(t, task, "the connection is full", func() bool {
-		stands := written == before && written > 0
-		before = written
+		if stands++; written != before || written == 0 {
+			before, stands = written, 0
+		}
 		must(t, "Sleep", task.Sleep(2*time.Millisecond))
-		return stands
+		return stands == 5
 	})
 	filler.Cancel()
 	when(t, task, "the writer has ended", filler.Done)

@@ -117,7 +117,7 @@ func TestDeadlineMovedWhileWaiting(t *testing.T) {
 		run(t, name, func(task Task) {
 			a, b := pair(t, task)
 			now := time.Now()
-			must(t, "SetReadDeadline", b.SetReadDeadline(now.Add(3*time.Millisecond)))
+			must(t, "SetReadDeadline", b.SetReadDeadline(now.Add(30*time.Millisecond)))
 			var took time.Duration
 			reader := task.Go(func(Task) error {
 				_, err := b.Next()
@@ -127,15 +127,15 @@ func TestDeadlineMovedWhileWaiting(t *testing.T) {
 			})
 			must(t, "Yield", task.Yield())
 			must(t, "SetReadDeadline", b.SetReadDeadline(time.Time{}))
-			must(t, "Sleep", task.Sleep(5*time.Millisecond))
+			must(t, "Sleep", task.Sleep(40*time.Millisecond))
 			if reader.Done() {
 				t.Error("the deadline was taken away, and yet the read is over")
 			}
 			must(t, "SetReadDeadline", b.SetReadDeadline(time.Now().Add(time.Hour)))
 			must(t, "Yield", task.Yield())
-			must(t, "SetReadDeadline", b.SetReadDeadline(now.Add(8*time.Millisecond)))
+			must(t, "SetReadDeadline", b.SetReadDeadline(now.Add(50*time.Millisecond)))
 			when(t, task, "the read is over", reader.Done)
-			if took < 8*time.Millisecond {
+			if took < 50*time.Millisecond {
 				t.Errorf("Next took %v", took)
 			}
 

@@ -155,6 +155,10 @@ func TestDialLocalAddr(t *testing.T) {
 				for _, local := range []*net.TCPAddr{{}, {Port: int(free)}, {IP: net.ParseIP(host)}, {IP: net.IPv4zero}} {
 					d := Dialer{LocalAddr: local}
 					a, err := d.Dial(task, "tcp", ln.Addr().String())
+					for tries := 0; local.Port != 0 && errors.Is(err, unix.EADDRINUSE) && tries < 20; tries++ {
+						local.Port = int(netip.MustParseAddrPort(unused(t)).Port()) // the last one was taken meanwhile
+						a, err = d.Dial(task, "tcp", ln.Addr().String())
+					}
 					must(t, "Dial from "+local.String(), err)
 					b, err := ln.AcceptConn()
 					must(t, "Accept", err)

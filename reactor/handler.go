@@ -91,6 +91,7 @@ func (t *task) try(err *error) {
 func (l *Loop) handled(t *task, err error) {
 	h := t.serves()
 	cause := t.leaveAll()
+	t.forget()
 	if t.enlisted || t.queued { // it has waited, and is a task that ends now, or was woken without having waited
 		t.done = true
 		t.co.task = nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/sock"
 	"github.com/eyewall/eyewall/internal/timers"
 )
 
@@ -34,6 +35,7 @@ type Listener struct {
 	accepting bool // the multishot accept is in flight
 	pausing   bool // and has been canceled, since too many are pending
 	closed    bool
+	leaving   bool // it closes when the accept has ended
 	token     backend.Token
 	pending   []int // accepted descriptors, the oldest first
 	waiters   waitList
@@ -175,9 +177,36 @@ func (ln *Listener) shut() {
 	unix.Close(ln.fd)
 }
 
+// drain stops listening for good. What a server's listener has in the system's queue is served: where other processes
+// listen on the socket, too, the system may have told this one alone of it.
+func (ln *Listener) drain() {
+	if ln.server == nil || !ln.accepting || ln.closed {
+		ln.close()
+		return
+	}
+	ln.leaving = true
+	ln.loop.backend.Cancel(ln.token)
+}
+
+// leave ends a drain, once no accept is in flight any more.
+func (ln *Listener) leave() {
+	for range defaultBacklog {
+		if ln.closed {
+			return
+		}
+		fd, err := sock.Accept(ln.fd)
+		if err == nil {
+			ln.take(fd)
+		} else if err != unix.EINTR && err != unix.ECONNABORTED {
+			break
+		}
+	}
+	ln.close()
+}
+
 // accept sees to it that an accept is in flight, or will be.
 func (ln *Listener) accept() {
-	if ln.accepting || ln.closed || ln.err != nil || ln.retry.Active() {
+	if ln.accepting || ln.closed || ln.leaving || ln.err != nil || ln.retry.Active() {
 		return
 	}
 	ln.accepting = true
@@ -210,7 +239,7 @@ func (a *acceptor) Complete(done *backend.Completion) {
 func (ln *Listener) take(fd int) {
 	l := ln.loop
 	switch {
-	case ln.closed || l.stopping:
+	case l.stopping || ln.closed && ln.server == nil: // a server that drains takes what was accepted before the close
 		l.discard(fd)
 	case ln.server != nil:
 		ln.server.take(l, fd)
@@ -229,6 +258,8 @@ func (ln *Listener) ended(err error) {
 	paused := ln.pausing
 	ln.pausing = false
 	switch {
+	case ln.leaving:
+		ln.leave()
 	case ln.closed || paused && errors.Is(err, ErrCanceled):
 	case err == nil:
 		ln.again()

@@ -56,9 +56,12 @@ type Loop struct {
 	result  error // of the one that has just ended
 	spare   *task // ended ones, to be used again
 	pool    pool
-	dead    []*coroutine // that called Goexit
-	waiters *waiter      // to be used again
-	queuers *queuer      // likewise
+	dead    []*coroutine     // that called Goexit
+	waiters *waiter          // to be used again
+	queuers *queuer          // likewise
+	names   map[*task]string // that SetName has given; nil while it was not called
+
+	spareScopes *scope // likewise
 
 	conns      slab[conn]
 	spareConns *conn    // closed ones, to be used again
@@ -80,6 +83,7 @@ type Loop struct {
 	over     bool       // nothing is left at all
 	broken   bool       // the backend is, and gives no completions
 	abandon  bool       // tasks that still wait are to end at once
+	flight   int        // operations that are not complete
 	outside  int        // waits that something other than the loop may end
 	rests    bool       // resting is set
 	quits    bool       // err is quit's
@@ -175,13 +179,13 @@ func (l *Loop) free() error {
 	return err
 }
 
-// Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics, or
-// the backend breaks. Then, and also at a panic, tasks that still wait are canceled: their waits end with ErrCanceled,
-// their defers run, and one that goes on waiting all the same is ended as by runtime.Goexit; connections and listeners
-// that are still open are closed. When Run returns no task, coroutine or descriptor of the loop is left, and what was
-// begun by Offload has ended: Run waits for that.
+// Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics, the
+// tasks that are left wait for one another (DeadlockError), or the backend breaks. Then, and also at a panic, tasks that
+// still wait are canceled: their waits end with ErrCanceled, their defers run, and one that goes on waiting all the same
+// is ended as by runtime.Goexit; connections and listeners that are still open are closed. When Run returns no task,
+// coroutine or descriptor of the loop is left, and what was begun by Offload has ended: Run waits for that.
 //
-// Run returns the cause of ctx's end, a *PanicError, the backend's error, or else the first error that a task returned,
+// Run returns the cause of ctx's end, a *PanicError, the backend's error, a *DeadlockError, or else the first error that a task returned,
 // other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning.
 func (l *Loop) Run(ctx context.Context) error {
 	switch {

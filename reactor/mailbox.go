@@ -69,7 +69,7 @@ func (m *Mailbox[T]) Receive(t Task) (T, error) {
 func (m *Mailbox[T]) take() (value T, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.values.n > 0 && m.waiters.empty() {
+	if m.values.n > 0 && m.waiters.first() == nil {
 		return m.values.pop(), true
 	}
 	m.awaited = true
@@ -88,10 +88,9 @@ func (m *Mailbox[T]) wait(s *task) (T, error) {
 func (m *Mailbox[T]) arrive() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for m.values.n > 0 && !m.waiters.empty() {
-		w := m.waiters.head
+	for w := m.waiters.first(); w != nil && m.values.n > 0; w = m.waiters.first() {
 		w.slot.(*slot[T]).give(m.values.pop())
 		m.waiters.grant(w)
 	}
-	m.posted, m.awaited = false, !m.waiters.empty()
+	m.posted, m.awaited = false, m.waiters.first() != nil
 }

@@ -53,8 +53,10 @@ func Offload(t Task, fn func() error) error {
 		return err
 	}
 	l.outside++
+	s.waits = waitsForWork
 	defer func() { // park may end in Goexit
 		l.outside--
+		s.waits = waitsForOther
 		j.task = nil
 		if !j.over {
 			l.offload.drop(j)

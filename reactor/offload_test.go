@@ -125,14 +125,19 @@ func TestOffloadAtTheEnd(t *testing.T) {
 			l := testLoop(t, name, WithOffload(2, 10))
 			var ended atomic.Int32
 			block := make(chan bool)
+			left := 0
 			must(t, "Go", l.Go(func(task Task) error {
 				for range 5 {
 					task.Go(func(task Task) error {
+						defer func() {
+							if left++; left == 5 { // and so what has not begun never will
+								time.AfterFunc(time.Millisecond, func() { close(block) })
+							}
+						}()
 						return Offload(task, func() error { <-block; ended.Add(1); return nil })
 					})
 				}
 				must(t, "Sleep", task.Sleep(time.Millisecond))
-				time.AfterFunc(2*time.Millisecond, func() { close(block) })
 				if broken {
 					spyOn(l).counts(func() { spyOn(l).pollErr = errFailed })
 				} else {

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"net"
 	"time"
 
@@ -88,4 +89,6 @@ type Listening struct {
 	Loops   int
 	// Stats asks each loop what it has done, and waits for the answers. Any goroutine may call it that no loop runs on.
 	Stats func() []Stats
+	// Dump is Group.Dump: what each task does. Any goroutine may call it that no loop runs on.
+	Dump func(context.Context) (Dump, error)
 }

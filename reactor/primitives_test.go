@@ -15,6 +15,7 @@ import (
 type primitive struct {
 	wait  func(Task) error
 	grant func(n int)
+	later bool // a grant comes a turn later
 }
 
 // primitives make those that serve one at a time.
@@ -22,7 +23,7 @@ var primitives = map[string]func(testing.TB, Task) primitive{
 	"Mutex": func(t testing.TB, task Task) primitive {
 		var m Mutex
 		must(t, "Lock", m.Lock(task))
-		return primitive{m.Lock, func(n int) {
+		return primitive{wait: m.Lock, grant: func(n int) {
 			for range n {
 				m.Unlock()
 			}
@@ -31,11 +32,11 @@ var primitives = map[string]func(testing.TB, Task) primitive{
 	"Semaphore": func(t testing.TB, task Task) primitive {
 		s := NewSemaphore(1000)
 		must(t, "Acquire", s.Acquire(task, 999))
-		return primitive{func(task Task) error { return s.Acquire(task, 2) }, func(n int) { s.Release(int64(2 * n)) }}
+		return primitive{wait: func(task Task) error { return s.Acquire(task, 2) }, grant: func(n int) { s.Release(int64(2 * n)) }}
 	},
 	"Cond": func(testing.TB, Task) primitive {
 		var c Cond
-		return primitive{c.Wait, func(n int) {
+		return primitive{wait: c.Wait, grant: func(n int) {
 			for range n {
 				c.Signal()
 			}
@@ -44,13 +45,13 @@ var primitives = map[string]func(testing.TB, Task) primitive{
 	"Queue.Get": func(testing.TB, Task) primitive {
 		var q Queue[int]
 		next, got := 0, 0
-		return primitive{func(task Task) error {
+		return primitive{wait: func(task Task) error {
 			v, err := q.Get(task)
 			if got++; err == nil && v == 0 {
 				return errors.New("it got nothing")
 			}
 			return err
-		}, func(n int) {
+		}, grant: func(n int) {
 			for range n {
 				next++
 				q.TryPut(next)
@@ -60,7 +61,7 @@ var primitives = map[string]func(testing.TB, Task) primitive{
 	"Queue.Put": func(t testing.TB, task Task) primitive {
 		q := NewQueue[int](1)
 		must(t, "Put", q.Put(task, 1))
-		return primitive{func(task Task) error { return q.Put(task, 1) }, func(n int) {
+		return primitive{wait: func(task Task) error { return q.Put(task, 1) }, grant: func(n int) {
 			for range n {
 				q.TryGet()
 			}
@@ -68,11 +69,11 @@ var primitives = map[string]func(testing.TB, Task) primitive{
 	},
 	"Mailbox": func(t testing.TB, task Task) primitive {
 		m := NewMailbox[int](task.Loop(), 10)
-		return primitive{func(task Task) error { _, err := m.Receive(task); return err }, func(n int) {
+		return primitive{wait: func(task Task) error { _, err := m.Receive(task); return err }, grant: func(n int) {
 			for range n {
 				must(t, "Send", m.Send(1))
 			}
-		}}
+		}, later: true}
 	},
 }
 
@@ -167,10 +168,32 @@ func TestPrimitivesGrantBeatsCancel(t *testing.T) {
 				p.grant(1)
 				waiter.CancelCause(errCause)
 				when(t, task, "it has ended", waiter.Done)
-				if left > 0 { // a Mailbox grants a turn later: nothing may be lost by that
+				if left > 0 { // then it is the next one's
 					left--
 					return p.wait(task)
 				}
+				return nil
+			}))
+		}
+		if granted != 20 && !p.later {
+			t.Errorf("%d of 20 got what was granted before they were canceled", granted)
+		}
+	})
+}
+
+// One that is canceled before gets nothing any more, though it is still to hear of that: the next one does.
+func TestPrimitivesCancelBeatsGrant(t *testing.T) {
+	eachPrimitive(t, func(t *testing.T, task Task, p primitive) {
+		for range 3 {
+			must(t, "Together", task.Together(func(g *TaskGroup) error {
+				first := g.Go(func(task Task) error {
+					wantErr(t, "the wait", p.wait(task), errCause)
+					return nil
+				})
+				g.Go(func(task Task) error { return p.wait(task) })
+				must(t, "Sleep", task.Sleep(50*time.Microsecond))
+				first.CancelCause(errCause)
+				p.grant(1)
 				return nil
 			}))
 		}
@@ -200,9 +223,9 @@ func TestPrimitivesAtTheEnd(t *testing.T) {
 						must(t, "Sleep", task.Sleep(100*time.Microsecond))
 						if how == "broken" {
 							spyOn(l).counts(func() { spyOn(l).pollErr = errFailed })
-						} else {
-							cancel(errFailed)
+							return task.Sleep(time.Hour)
 						}
+						cancel(errFailed)
 						return nil
 					}))
 					wantErr(t, "Run", runUntil(t, l, ctx), errFailed)
@@ -253,7 +276,7 @@ func TestMutex(t *testing.T) {
 				}
 				return nil
 			}))
-			if entered == 0 || m.locked || !m.waiters.empty() {
+			if entered == 0 || m.locked || m.waiters.head != nil {
 				t.Errorf("%d got it; it is locked: %v", entered, m.locked)
 			}
 			if !m.TryLock() || m.TryLock() {

@@ -45,7 +45,7 @@ func (q *Queue[T]) Put(t Task, value T) error {
 
 // TryPut puts value in if the queue is open and has room, and tells whether it has.
 func (q *Queue[T]) TryPut(value T) bool {
-	if w := q.getters.head; w != nil && !q.closed { // and so it is empty
+	if w := q.getters.first(); w != nil && !q.closed { // and so it is empty
 		w.slot.(*slot[T]).give(value)
 		q.getters.grant(w)
 		return true
@@ -80,7 +80,7 @@ func (q *Queue[T]) TryGet() (value T, ok bool) {
 		return value, false
 	}
 	value = q.values.pop()
-	if w := q.putters.head; w != nil {
+	if w := q.putters.first(); w != nil {
 		from := w.slot.(*slot[T])
 		from.done = true
 		q.values.push(from.value)

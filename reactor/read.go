@@ -34,6 +34,7 @@ func (h Conn) Next() ([]byte, error) {
 	c := h.c
 	in := c.in
 	data := in.data
+	c.returnLent() // what another reader got while this one waited
 	c.lent = in.lease
 	c.consumed(len(data))
 	return data, nil

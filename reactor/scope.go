@@ -10,9 +10,9 @@ import (
 // scope is a part of what a task does whose waits can be ended apart from the rest. The outermost one, if there is any,
 // is the whole task.
 type scope struct {
-	task  *task // nil once it is left
-	outer *scope
-	cause error // why its waits end; nil while they need not
+	task  *task  // nil once it is left
+	outer *scope // also the next in the loop's list of spare ones
+	cause error  // why its waits end; nil while they need not
 	timer timers.Timer[expirer]
 
 	group    *TaskGroup      // whose body it is around, or nil
@@ -62,6 +62,10 @@ func (t Task) With(ctx context.Context, body func() error) error {
 		l.mustPost(func() { s.end(context.Cause(ctx)) })
 	})
 	defer stop()
+	if ctx.Done() != nil {
+		l.outside++
+		defer func() { l.outside-- }()
+	}
 	return body()
 }
 
@@ -109,7 +113,8 @@ func (t *task) outermost() *scope {
 // innermost is the scope that the task is in.
 func (t *task) innermost() *scope {
 	if t.scope == nil {
-		t.scope = &scope{task: t}
+		t.scope = t.loop.newScope()
+		t.scope.task = t
 		if t.canceled {
 			t.scope.cause = ErrCanceled
 		}
@@ -123,9 +128,20 @@ func (t Task) enter() (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scope{task: c, outer: c.innermost()}
+	s := c.loop.newScope()
+	s.task, s.outer = c, c.innermost()
 	c.scope = s
 	return s, nil
+}
+
+// newScope has a scope ready, for a timeout for each message is to allocate nothing.
+func (l *Loop) newScope() *scope {
+	s := l.spareScopes
+	if s == nil {
+		return new(scope)
+	}
+	l.spareScopes, s.outer = s.outer, nil
+	return s
 }
 
 // leave ends the scope, which is the innermost. Where body was left by a panic or by Goexit, too.
@@ -135,6 +151,10 @@ func (s *scope) leave() {
 	s.task, t.scope = nil, s.outer
 	s.endContext(context.Canceled)
 	t.update()
+	if s.ctx == nil && s.base == nil && s.group == nil { // else it may still be asked, or told, something
+		*s = scope{outer: t.loop.spareScopes}
+		t.loop.spareScopes = s
+	}
 }
 
 // leaveAll ends what is left when the task has ended, and returns why its waits had ended, if they had.

@@ -515,3 +515,48 @@ func TestWriteCutByDeadlineThatMoves(t *testing.T) {
 		}, WithLinger(time.Millisecond))
 	})
 }
+
+// A timeout for each message allocates nothing.
+func TestTimeoutAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		return
+	}
+	eachDriver(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			round := func() {
+				task.Timeout(time.Hour, func() error { return task.Shield(task.Yield) })
+				task.Timeout(0, task.Yield)
+			}
+			for range 10 {
+				round()
+			}
+			if n := testing.AllocsPerRun(100, round); n > 0 {
+				t.Errorf("%v allocations", n)
+			}
+		})
+	})
+}
+
+// Any number of waits that a scope has ended is not held against a task when the loop ends.
+func TestManyTimeoutsAndTheEnd(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		l := testLoop(t, name)
+		told := 0
+		must(t, "Go", l.Go(func(task Task) error {
+			for range 2 * maxRefusals {
+				wantErr(t, "Yield", task.Timeout(0, task.Yield), context.DeadlineExceeded)
+			}
+			cancel(errCause)
+			for range 3 {
+				wantErr(t, "Sleep", task.Sleep(time.Hour), ErrCanceled)
+				told++
+			}
+			return nil
+		}))
+		wantErr(t, "Run", runUntil(t, l, ctx), errCause)
+		if told != 3 {
+			t.Errorf("it was told %d of 3 times", told)
+		}
+	})
+}

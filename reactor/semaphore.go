@@ -35,7 +35,7 @@ func (s *Semaphore) TryAcquire(n int64) bool {
 	if n < 0 {
 		panic("reactor: Semaphore: a negative number")
 	}
-	if s.free < n || !s.waiters.empty() {
+	if s.free < n || s.waiters.first() != nil {
 		return false
 	}
 	s.free -= n
@@ -53,7 +53,7 @@ func (s *Semaphore) Release(n int64) {
 
 // grant gives what is free to those who wait, as far as it goes.
 func (s *Semaphore) grant() {
-	for w := s.waiters.head; w != nil && w.n <= s.free; w = s.waiters.head {
+	for w := s.waiters.first(); w != nil && w.n <= s.free; w = s.waiters.first() {
 		s.free -= w.n
 		s.waiters.grant(w)
 	}

@@ -46,7 +46,7 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 		return err
 	}
 	if g.opt.listening != nil {
-		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats})
+		g.opt.listening(Listening{Addr: addr, Backend: g.loops[0].Backend(), Loops: len(g.loops), Stats: g.Stats, Dump: g.Dump})
 	}
 	if g.opt.drain > 0 {
 		return g.runAndDrain(ctx)
@@ -71,20 +71,31 @@ func (g *Group) serve(ctx context.Context, network, address string, handle func(
 	if ctx == nil || handle == nil {
 		return nil, errors.New("reactor: a server needs a context and a handler")
 	}
-	var addrs []netip.AddrPort
-	if network != unixNetwork {
-		var err error
-		if addrs, err = resolve(ctx, network, address); err != nil {
-			return nil, &net.OpError{Op: "listen", Net: network, Err: err}
-		}
+	if network == unixNetwork {
+		return g.add(handle, lazy, true, func(cfg *ListenConfig) (*Listener, error) { return cfg.listenUnix(address) })
 	}
+	addrs, err := resolve(ctx, network, address)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	return g.add(handle, lazy, false, func(cfg *ListenConfig) (*Listener, error) {
+		ln, err := cfg.listen(network, addrs)
+		if err == nil {
+			addrs = []netip.AddrPort{ln.addr.(*net.TCPAddr).AddrPort()} // with the port that the first one got
+		}
+		return ln, err
+	})
+}
+
+// add adds a server; open makes a listener for it. Where alone is set there can be one only.
+func (g *Group) add(handle func(Conn) error, lazy, alone bool, open func(*ListenConfig) (*Listener, error)) (net.Addr, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return nil, ErrLoopRunning
 	}
 	s := &server{group: g, handle: handle, lazy: lazy}
-	if err := s.listen(network, address, addrs, len(g.servers)); err != nil {
+	if err := s.listen(alone, open, len(g.servers)); err != nil {
 		return nil, err
 	}
 	g.servers = append(g.servers, s)
@@ -102,10 +113,9 @@ type server struct {
 }
 
 // listen makes the listeners: one for each loop, or one for all, which is the nth server's turn to have.
-func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int) error {
+func (s *server) listen(alone bool, open func(*ListenConfig) (*Listener, error), nth int) error {
 	loops := s.group.loops
-	s.unix = network == unixNetwork
-	if len(loops) > 1 && (s.group.opt.oneAcceptor || s.unix || !sock.ReusePortBalances) {
+	if len(loops) > 1 && (s.group.opt.oneAcceptor || alone || !sock.ReusePortBalances) {
 		for _, l := range loops {
 			s.lanes = append(s.lanes, newLane(s, l))
 		}
@@ -113,25 +123,15 @@ func (s *server) listen(network, address string, addrs []netip.AddrPort, nth int
 		loops = loops[nth : nth+1]
 	}
 	for range loops {
-		cfg := ListenConfig{ReusePort: len(s.listeners) > 0, share: len(loops) > 1}
-		var ln *Listener
-		var err error
-		if s.unix {
-			ln, err = cfg.listenUnix(address)
-		} else {
-			ln, err = cfg.listen(network, addrs)
-		}
+		ln, err := open(&ListenConfig{ReusePort: len(s.listeners) > 0, share: len(loops) > 1})
 		if err != nil {
 			for _, ln := range s.listeners {
 				ln.shut()
 			}
 			return err
 		}
-		ln.server = s
+		ln.server, s.unix = s, ln.unix
 		s.listeners = append(s.listeners, ln)
-		if addr, ok := ln.addr.(*net.TCPAddr); ok {
-			addrs = []netip.AddrPort{addr.AddrPort()} // with the port that the first one got
-		}
 	}
 	for i, ln := range s.listeners {
 		loops[i].addListener(ln)

@@ -61,7 +61,7 @@ func (l *Loop) Draining() bool { return l.draining.Load() }
 func (l *Loop) drain() {
 	l.draining.Store(true)
 	for _, ln := range l.listeners {
-		ln.close()
+		ln.drain()
 	}
 }
 

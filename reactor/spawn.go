@@ -93,6 +93,7 @@ func (l *Loop) finish(t *task, err error) {
 	t.generation++
 	l.delist(t)
 	cause := t.leaveAll()
+	t.forget()
 	if t.fn == nil {
 		t.serves().release()
 	}

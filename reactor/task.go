@@ -29,7 +29,7 @@ type task struct {
 	enlisted   bool   // it is one of those that the loop waits for
 	done       bool   // its function has returned
 	canceled   bool   // every wait is refused
-	refusals   int16  // waits that were refused since; no more than maxRefusals+1 are counted
+	refusals   int16  // waits that were refused since the loop began to end; up to maxRefusals
 	waits      waitKind
 
 	connGeneration uint32
@@ -116,11 +116,11 @@ func (t *task) refused() error {
 	if !t.canceled {
 		return nil
 	}
-	if t.refusals <= maxRefusals {
+	if t.loop.stopping {
+		if t.refusals == maxRefusals {
+			runtime.Goexit()
+		}
 		t.refusals++
-	}
-	if t.loop.stopping && t.refusals > maxRefusals {
-		runtime.Goexit()
 	}
 	cause := t.cause()
 	t.loop.wake(t)

@@ -279,6 +279,15 @@ func TestTogetherPanicEndsRun(t *testing.T) {
 				return nil
 			})
 		}), "in a child")
+		l = testLoop(t, name)
+		wantPanic(t, runLoop(t, l, func(task Task) error { // whose stack is still that of panicking
+			return task.Together(func(g *TaskGroup) error {
+				g.Go(func(task Task) error { return task.Sleep(time.Hour) })
+				must(t, "Yield", task.Yield())
+				panicking("in body")
+				return nil
+			})
+		}), "in body")
 	})
 }
 

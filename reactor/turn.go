@@ -159,6 +159,10 @@ func (l *Loop) poll() {
 	if l.ready.n > 0 || l.calls.n() > 0 {
 		until = 0
 	}
+	if until == backend.Forever && l.deadlocked() {
+		l.fail(l.newDeadlockError())
+		return
+	}
 	n, found, err := l.spin(until)
 	if !found {
 		if until > 0 && !l.posts.sleep() {
@@ -201,6 +205,9 @@ func (l *Loop) complete() {
 	for l.taken < l.polled {
 		c := &l.completions[l.taken]
 		l.taken++
+		if !c.More {
+			l.flight--
+		}
 		c.Sink.Complete(c)
 	}
 	if l.timers.Len() == 0 {
@@ -251,6 +258,7 @@ func (l *Loop) broke(err error) {
 
 func (l *Loop) submit(op backend.Op) backend.Token {
 	l.scratch = op
+	l.flight++
 	return l.backend.Submit(&l.scratch)
 }
 

@@ -16,11 +16,11 @@ type queuer struct {
 	slot       any   // where a value comes from or goes to, a pointer; nil where there is none
 }
 
-// waitKind names what a task waits for, where nothing but another task can end that.
+// waitKind names what a task waits for, but for connections and listeners, which know their tasks.
 type waitKind uint8
 
 const (
-	waitsForOther waitKind = iota // an event, or a connection
+	waitsForOther waitKind = iota // a connection or a listener, or it does not wait
 	waitsForChildren
 	waitsForMutex
 	waitsForSemaphore
@@ -30,6 +30,19 @@ const (
 	waitsToPut
 	waitsToGet
 	waitsForMail
+	waitsForChannel
+	waitsForWork
+	waitsForFirst
+	waitsForEvent // a user's
+	waitsForSleep
+	waitsForAccept
+	waitsForRecv
+	waitsForRead
+	waitsForWrite
+	waitsForSend
+	waitsForConnect
+	waitsForPoll
+	waitsForClose
 )
 
 var waitKinds = [...]string{
@@ -43,6 +56,19 @@ var waitKinds = [...]string{
 	waitsToPut:        "Queue.Put",
 	waitsToGet:        "Queue.Get",
 	waitsForMail:      "Mailbox.Receive",
+	waitsForChannel:   "Receive from a channel",
+	waitsForWork:      "Offload",
+	waitsForFirst:     "AwaitFirst",
+	waitsForEvent:     "an event",
+	waitsForSleep:     "Sleep",
+	waitsForAccept:    "event.Accept",
+	waitsForRecv:      "event.Read",
+	waitsForRead:      "event.ReadInto",
+	waitsForWrite:     "event.Write",
+	waitsForSend:      "event.Writev",
+	waitsForConnect:   "event.Connect",
+	waitsForPoll:      "event.Poll",
+	waitsForClose:     "event.Close",
 }
 
 func (k waitKind) String() string { return waitKinds[k] }
@@ -85,12 +111,21 @@ func (q *waitQueue) grant(w *queuer) {
 	w.task.loop.wake(w.task)
 }
 
+// first is the one whose turn is next, or nil. Those that are canceled, and have yet to hear of it, have left.
+func (q *waitQueue) first() *queuer {
+	for q.head != nil && q.head.task.canceled {
+		q.remove(q.head)
+	}
+	return q.head
+}
+
 // grantFirst gives the first its turn, and tells whether there was one.
 func (q *waitQueue) grantFirst() bool {
-	if q.head == nil {
+	w := q.first()
+	if w == nil {
 		return false
 	}
-	q.grant(q.head)
+	q.grant(w)
 	return true
 }
 
@@ -98,8 +133,6 @@ func (q *waitQueue) grantAll() {
 	for q.grantFirst() {
 	}
 }
-
-func (q *waitQueue) empty() bool { return q.head == nil }
 
 func (q *waitQueue) push(w *queuer) {
 	w.queued, w.prev = true, q.tail

@@ -136,3 +136,26 @@ func zoneIndex(zone string) (uint32, error) {
 	}
 	return uint32(n), nil
 }
+
+// Listening is the address of a listening stream socket, a *net.TCPAddr or *net.UnixAddr.
+func Listening(fd int) (net.Addr, error) {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil {
+		return nil, os.NewSyscallError("getsockopt", err)
+	}
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if kind != unix.SOCK_STREAM || on == 0 && err == nil {
+		return nil, errors.New("it is no listening stream socket")
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("getsockname", err)
+	}
+	if _, ok := sa.(*unix.SockaddrUnix); ok {
+		return unixAddr(sa, nil), nil
+	}
+	if addr := parse(sa); addr.IsValid() {
+		return net.TCPAddrFromAddrPort(addr), nil
+	}
+	return nil, errors.New("it is neither a TCP nor a Unix socket")
+}

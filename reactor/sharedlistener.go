@@ -1,0 +1,172 @@
+package reactor
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// SharedListener is a listener of a loop that any goroutine may use, and several at once; Listener.Shared makes one. It
+// implements net.Listener. The loop does not end while one is open, unless Run's context does: then Accept gives
+// ErrClosed.
+type SharedListener struct {
+	ln  *Listener
+	act func() // wakes what accepts; it is posted
+
+	mu       sync.Mutex
+	ready    sync.Cond
+	deadline sharedDeadline
+	queue    []*SharedConn // that no Accept has taken, the oldest first
+	err      error         // why it accepts no more
+	closed   bool          // Close was called
+	posted   bool          // act is, and has not begun
+
+	room waitList // what accepts, while the queue is full; the loop's
+}
+
+// maxShared bounds the connections that are accepted and that no Accept has taken. The rest wait in the system's queue.
+const maxShared = 16
+
+// Shared makes the listener one for any goroutine, whose connections are *SharedConn. From then on ln is its, and nobody
+// else may accept from it or close it. It comes from whatever runs on the loop.
+func (ln *Listener) Shared() *SharedListener {
+	s := &SharedListener{ln: ln}
+	s.ready.L = &s.mu
+	s.act = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.posted = false
+		s.room.wake(ln.loop)
+		if s.closed {
+			ln.close()
+		}
+	}
+	ln.loop.spawn(s.accept)
+	return s
+}
+
+// accept is a task that accepts, for as long as the listener is open.
+func (s *SharedListener) accept(t Task) error {
+	s.ln.loop.outside++
+	defer func() {
+		s.ln.loop.outside--
+		s.end(ErrClosed)
+	}()
+	for {
+		for s.isFull() && !t.t.canceled {
+			s.room.wait(t.t)
+		}
+		c, err := s.ln.AcceptConn()
+		if err != nil {
+			if !t.t.canceled {
+				s.end(err)
+			}
+			return nil
+		}
+		s.put(c.Shared())
+	}
+}
+
+func (s *SharedListener) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) >= maxShared && !s.closed
+}
+
+func (s *SharedListener) put(c *SharedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.Close()
+		return
+	}
+	s.queue = append(s.queue, c)
+	s.ready.Signal()
+}
+
+// end notes why there will be no more connections; the first reason stands.
+func (s *SharedListener) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.deadline.stop()
+	s.ready.Broadcast()
+}
+
+// Accept implements net.Listener. The net.Conn is a *SharedConn.
+func (s *SharedListener) Accept() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.closed:
+			return nil, s.ln.wrap(ErrClosed)
+		case s.deadline.expired:
+			return nil, s.ln.wrap(ErrDeadline)
+		case len(s.queue) > 0:
+			c := s.queue[0]
+			s.queue[0] = nil
+			if s.queue = s.queue[1:]; len(s.queue) == maxShared-1 {
+				s.post()
+			}
+			return c, nil
+		case s.err == ErrClosed:
+			return nil, s.ln.wrap(ErrClosed)
+		case s.err != nil:
+			return nil, s.err
+		}
+		s.ready.Wait()
+	}
+}
+
+// Close stops listening. Connections that no Accept has taken are closed; those that were taken stay. Accepts that wait
+// end with ErrClosed. The loop closes the socket soon after.
+func (s *SharedListener) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.ln.wrapOp("close", ErrClosed)
+	}
+	s.closed = true
+	s.deadline.stop()
+	for _, c := range s.queue {
+		c.Close()
+	}
+	s.queue = nil
+	s.ready.Broadcast()
+	s.post()
+	return nil
+}
+
+// post has the loop look at what has changed, and lets go of the lock meanwhile. Where the loop has ended, so has the
+// listener.
+func (s *SharedListener) post() {
+	if s.posted {
+		return
+	}
+	s.posted = true
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	if s.ln.loop.Post(s.act) == ErrPostFull {
+		go s.ln.loop.mustPost(s.act)
+	}
+}
+
+// Addr implements net.Listener.
+func (s *SharedListener) Addr() net.Addr { return s.ln.addr }
+
+// SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time takes
+// it away.
+func (s *SharedListener) SetDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.err != nil {
+		return s.ln.wrapOp("set", ErrClosed)
+	}
+	s.deadline.set(t, &s.ready)
+	return nil
+}
+
+var _ net.Listener = (*SharedListener)(nil)
