@@ -15,8 +15,8 @@ import (
 // something comes.
 var spins = []time.Duration{time.Hour, 100 * time.Microsecond}
 
-// pauses are from none to twice the shorter spin: n of them where the loop blocks in between, and few where it never does,
-// for then the test waits for its processor.
+// pauses are from none to twice the shorter spin: n of them where the loop blocks in between, and few where it never
+// does, for then the test waits for its processor.
 func pauses(spin time.Duration, n int) []time.Duration {
 	if spin == time.Hour {
 		n /= 10
