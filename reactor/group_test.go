@@ -594,7 +594,10 @@ func TestGroupLoopCount(t *testing.T) {
 // A time below zero is an error that names its option.
 func TestNegativeTimes(t *testing.T) {
 	leavesNothing(t)
-	for name, opt := range map[string]Option{"WithLinger(-1s)": WithLinger(-time.Second), "WithBusyPoll(-1ns)": WithBusyPoll(-1)} {
+	for name, opt := range map[string]Option{
+		"WithLinger(-1s)":    WithLinger(-time.Second),
+		"WithBusyPoll(-1ns)": WithBusyPoll(-1),
+	} {
 		for what, err := range map[string]error{
 			"New":      second(New(opt)),
 			"NewGroup": second(NewGroup(opt)),

@@ -31,8 +31,7 @@ func sum(list []int) (n int) {
 	return n
 }
 
-// One acceptor spreads connections evenly, whether they come one after another or all at once, and goes on doing so when
-// some have gone.
+// One acceptor spreads connections evenly that come one after another, and goes on doing so when some have gone.
 func TestOneAcceptorSpreads(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		for form, serve := range serves {
@@ -206,7 +205,8 @@ func start2(t testing.TB, name, form string, opts ...Option) (*Group, *served) {
 	addr, err := serve(context.Background(), "tcp", "127.0.0.1:0", handle)
 	must(t, form, err)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &served{Listening: Listening{Addr: addr, Stats: g.Stats}, address: addr.String(), end: cancel, result: make(chan error, 1)}
+	s := &served{Listening: Listening{Addr: addr, Stats: g.Stats}, address: addr.String(), end: cancel}
+	s.result = make(chan error, 1)
 	go func() { s.result <- runGroup(t, g, ctx) }()
 	return g, s
 }
@@ -215,7 +215,12 @@ func start2(t testing.TB, name, form string, opts ...Option) (*Group, *served) {
 func TestOneAcceptorEndsMeanwhile(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		broken := errors.New("broken")
-		for how, want := range map[string]error{"context": context.Canceled, "panic there": nil, "panic": nil, "backend": broken} {
+		for how, want := range map[string]error{
+			"context":     context.Canceled,
+			"panic there": nil,
+			"panic":       nil,
+			"backend":     broken,
+		} {
 			for form := range serves {
 				g, s := start2(t, name, form)
 				release := block(t, g.loops[1])

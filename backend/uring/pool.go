@@ -31,7 +31,8 @@ type pool struct {
 	free   []uint16 // ids, as a stack
 	given  int      // buffers that the kernel has, as far as its completions have told
 	target int      // how many it is to have
-	most   int      // what target may grow to
+	least  int      // what target begins with
+	most   int      // what it may grow to
 	hungry bool     // target was too few
 	mean   int      // bytes of a receive, of late
 
@@ -81,6 +82,7 @@ func (l *pool) init(r *ring.Ring, g *rung, can abilities, cfg backend.Config) (e
 		l.target, l.most = max(packedTarget/l.size, 4), max(packedMost/l.size, 4)
 	}
 	l.target, l.most = min(l.target, l.count), min(l.most, l.count)
+	l.least, l.mean = l.target, largeMean // until small ones are seen
 	if l.mem, err = ring.Map(l.size * l.count); err != nil {
 		return err
 	}
@@ -161,10 +163,13 @@ func (l *pool) grow() {
 	}
 }
 
-// adjust raises the target once, however many receives found none.
+// adjust raises the target once, however many receives found none, and takes that back where messages have become large.
 func (l *pool) adjust() {
-	if l.hungry {
+	switch {
+	case l.hungry:
 		l.hungry, l.target = false, min(2*l.target, l.most)
+	case l.incremental && l.mean >= largeMean:
+		l.target = l.least
 	}
 }
 
