@@ -28,6 +28,9 @@ func (t Task) Await(ev event.Event) error {
 			return err
 		}
 	}
+	if s.loop.debug != nil {
+		s.loop.debug.awaits(s, ev)
+	}
 	w := s.loop.newWaiter(s, ev)
 	defer w.leave()
 	s.waits = kind
@@ -87,6 +90,8 @@ func (t Task) current() (*task, error) {
 	switch {
 	case t.Done():
 		return nil, fmt.Errorf("reactor: a task that has ended cannot wait: %w", ErrNotTask)
+	case t.t.loop.elsewhere():
+		return nil, errWrongGoroutine
 	case t.t.loop.running != t.t:
 		return nil, fmt.Errorf("reactor: a task was asked to wait by another one: %w", ErrNotTask)
 	}

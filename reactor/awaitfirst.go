@@ -28,6 +28,9 @@ func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 		return -1, err
 	}
 	s.waits = waitsForFirst
+	if s.loop.debug != nil {
+		s.loop.debug.awaits(s, evs...)
+	}
 	waiters := make([]*waiter, 0, len(evs))
 	defer func() {
 		for _, w := range waiters {

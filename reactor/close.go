@@ -17,6 +17,9 @@ func (h Conn) Close() error {
 	if c == nil || c.generation != h.generation {
 		return opErrorClosed("close")
 	}
+	if c.loop.elsewhere() {
+		return c.wrap("close", errWrongGoroutine)
+	}
 	c.close()
 	t := c.loop.running
 	if t == nil {
@@ -112,6 +115,9 @@ func (l *Loop) freeConn(c *conn) {
 	c.writers.release(l)
 	c.dropOutput()
 	c.freeOutput()
+	if l.debug != nil {
+		l.debug.closes(c)
+	}
 	if r := c.rare; r != nil {
 		*r = rare{next: l.spareRare}
 		l.spareRare = r

@@ -113,6 +113,9 @@ func (l *Loop) newConn(fd int, remote netip.AddrPort) *conn {
 	}
 	c.fd, c.peer, c.peerPort = int32(fd), remote.Addr(), remote.Port()
 	l.open++
+	if l.debug != nil {
+		l.debug.opens(c)
+	}
 	return c
 }
 

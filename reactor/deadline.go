@@ -34,6 +34,7 @@ func (h Conn) setDeadline(at time.Time, write bool) error {
 	if c == nil || c.generation != h.generation {
 		return opErrorClosed("set")
 	}
+	c.loop.elsewhere()
 	if c.rare == nil && at.IsZero() {
 		return nil
 	}

@@ -71,6 +71,7 @@ func (i *TaskInfo) String() string {
 // Dump tells of each task that has not ended what it does. A connection of Handle that is idle has none. It is for what
 // runs on the loop, which it holds meanwhile: about a millisecond for a thousand tasks.
 func (l *Loop) Dump() Dump {
+	l.elsewhere()
 	d := dumper{loop: l, fns: map[*task]func(Task) error{}, places: map[*task]string{}}
 	d.look()
 	var all Dump
@@ -180,6 +181,9 @@ func (d *dumper) info(t *task, n int) TaskInfo {
 		i.State = TaskReady
 	default:
 		i.For = d.waitsFor(t)
+	}
+	if d.loop.debug != nil {
+		d.loop.debug.info(t, &i)
 	}
 	return i
 }

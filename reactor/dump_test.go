@@ -66,7 +66,7 @@ func TestDump(t *testing.T) {
 				task.SetName("itself")
 				d := l.Dump()
 				for what := range waits {
-					if i := named(t, d, what); i.State != TaskWaiting || i.For != what {
+					if i := named(t, d, what); i.State != TaskWaiting || !strings.HasPrefix(i.For, what) {
 						t.Errorf("%q: %+v", what, i)
 					}
 				}
@@ -221,7 +221,7 @@ func TestDumpHeld(t *testing.T) {
 			wantErr(t, "AskDump", <-asked, errFailed)
 			off(t, task, func() {
 				d, err := l.AskDump(context.Background())
-				if err != nil || len(d) != 1 || d[0].For != "an event" {
+				if err != nil || len(d) != 1 || !strings.HasPrefix(d[0].For, "an event") {
 					t.Errorf("AskDump: %v, %v", d, err)
 				}
 			})

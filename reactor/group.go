@@ -194,6 +194,9 @@ func newOptions(opts []Option) (options, error) {
 	for _, o := range opts {
 		o(&opt)
 	}
+	if opt.debug == nil {
+		opt.debug = debugFromEnv()
+	}
 	switch {
 	case opt.loops < 1 || opt.loops > maxLoops:
 		return opt, fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)

@@ -49,9 +49,15 @@ func (l *Loop) callHandlers(co *coroutine) {
 		c.touched = false
 		l.running = t
 		l.stats.Calls++
+		if l.debug != nil {
+			l.debug.calls(t)
+		}
 		err := t.call()
 		l.running = nil
 		l.handled(t, err)
+		if l.debug != nil {
+			l.debug.called()
+		}
 		if l.carrier != co {
 			return
 		}
@@ -126,4 +132,7 @@ func (l *Loop) leaveLoop(t *task) {
 	l.running = nil
 	l.stats.Waited++
 	l.enlist(t)
+	if l.debug != nil {
+		l.debug.enlists(t)
+	}
 }

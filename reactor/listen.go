@@ -64,6 +64,9 @@ func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, err
 		return nil, err
 	}
 	s.loop.addListener(ln)
+	if s.loop.debug != nil {
+		s.loop.debug.opensListener(ln)
+	}
 	return ln, nil
 }
 

@@ -74,6 +74,9 @@ func (ln *Listener) Accept() (net.Conn, error) {
 // AcceptConn waits for a connection. Where the system has no descriptor or memory for one it goes on waiting, and tells
 // WithErrors. Once the listener is closed the error wraps ErrClosed, and once its deadline has passed, ErrDeadline.
 func (ln *Listener) AcceptConn() (Conn, error) {
+	if ln.loop.elsewhere() {
+		return Conn{}, ln.wrap(errWrongGoroutine)
+	}
 	t := ln.loop.running
 	if t == nil {
 		return Conn{}, ln.wrap(ErrNotTask)
@@ -116,6 +119,9 @@ func (ln *Listener) close() {
 	ln.closed = true
 	ln.unlink()
 	l := ln.loop
+	if l.debug != nil {
+		delete(l.debug.listeners, ln)
+	}
 	l.timers.Stop(&ln.retry)
 	l.timers.Stop(&ln.deadline)
 	for _, fd := range ln.pending {

@@ -28,6 +28,7 @@ type Loop struct {
 	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
 	posts    posts
 	offload  offload
+	debug    *debugging            // nil unless debug mode is on
 	quit     atomic.Pointer[error] // set when Run's context has ended: why
 
 	ctx       context.Context // Run's
@@ -125,6 +126,9 @@ func newLoop(opt options, i int) (*Loop, error) {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
 	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, cpu: cpu, state: new(atomic.Int32), finished: make(chan struct{})}
+	if opt.debug != nil {
+		l.debug = newDebugging(l, opt.debug)
+	}
 	l.completions = make([]backend.Completion, max(l.caps.Batch, 1))
 	type left struct {
 		state *atomic.Int32
@@ -143,6 +147,10 @@ func (l *Loop) Backend() backend.Choice { return l.choice }
 
 // Go starts fn as a task, once the loop runs. Any goroutine may call it. The error is ErrLoopEnded, or ErrPostFull.
 func (l *Loop) Go(fn func(Task) error) error {
+	if l.debug != nil {
+		from := stack()
+		return l.Post(func() { l.debug.of(l.spawn(fn)).from = from })
+	}
 	return l.Post(func() { l.spawn(fn) })
 }
 

@@ -14,10 +14,14 @@ func (t Task) SetName(name string) {
 		return
 	}
 	l := t.t.loop
+	l.elsewhere()
 	if l.names == nil {
 		l.names = map[*task]string{}
 	}
 	l.names[t.t] = name
+	if l.debug != nil {
+		l.debug.renames(t.t)
+	}
 }
 
 // Name is what SetName has given the task; else the remote address of the connection that it serves, or its function's
@@ -67,10 +71,13 @@ func (t *task) childFn() func(Task) error {
 	return nil
 }
 
-// forget forgets a name that was set, when the task has ended.
+// forget forgets a name that was set, and what debug mode knows, when the task has ended.
 func (t *task) forget() {
 	if t.loop.names != nil {
 		delete(t.loop.names, t)
+	}
+	if t.loop.debug != nil {
+		delete(t.loop.debug.tasks, t)
 	}
 }
 

@@ -25,7 +25,8 @@ type options struct {
 	busyPoll      time.Duration
 	listening     func(Listening)
 	workers       int
-	backlog       int // of work for them
+	debug         *Debug // nil: off
+	backlog       int    // of work for them
 }
 
 const defaultLinger = 5 * time.Second

@@ -62,7 +62,7 @@ func (l *Loop) mustPost(fn func()) error {
 }
 
 // run calls what was posted, up to a bound.
-func (p *posts) run() {
+func (p *posts) run(d *debugging) {
 	if p.waiting.Load() == 0 {
 		return
 	}
@@ -80,6 +80,7 @@ func (p *posts) run() {
 		p.at++
 		p.waiting.Add(-1)
 		p.ran++
+		d.goesOn()
 		fn()
 	}
 }

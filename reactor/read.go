@@ -36,6 +36,9 @@ func (h Conn) Next() ([]byte, error) {
 	data := in.data
 	c.returnLent() // what another reader got while this one waited
 	c.lent = in.lease
+	if d := c.loop.debug; d != nil {
+		d.lends(c, data)
+	}
 	c.consumed(len(data))
 	return data, nil
 }
@@ -76,6 +79,9 @@ func (h Conn) awaitInput() error {
 	c, t, err := h.enter()
 	if err != nil {
 		return readError(c, err)
+	}
+	if c.loop.elsewhere() {
+		return readError(c, errWrongGoroutine)
 	}
 	c.returnLent()
 	for c.in == nil || c.readExpired() {
@@ -197,9 +203,17 @@ func (c *conn) consumed(n int) {
 // returnLent takes back what Next has lent.
 func (c *conn) returnLent() {
 	if c.lent != 0 {
-		c.loop.backend.Release(c.lent)
-		c.lent = 0
+		c.release()
 	}
+}
+
+func (c *conn) release() {
+	l := c.loop
+	if l.debug != nil {
+		l.debug.takesBack(c)
+	}
+	l.backend.Release(c.lent)
+	c.lent = 0
 }
 
 // dropInput forgets what is unread.

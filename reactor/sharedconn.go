@@ -84,6 +84,9 @@ func (c *conn) takeOver() Conn {
 	c.returnLent()
 	c.generation++
 	c.handler, c.lazy, c.calling = nil, false, false
+	if d := c.loop.debug; d != nil {
+		d.closes(c) // for its tasks
+	}
 	c.readers.release(c.loop)
 	c.writers.release(c.loop)
 	if c.isUnread = false; c.in != nil {

@@ -41,6 +41,9 @@ func (ln *Listener) Shared() *SharedListener {
 			ln.close()
 		}
 	}
+	if d := ln.loop.debug; d != nil {
+		delete(d.listeners, ln)
+	}
 	ln.loop.spawn(s.accept)
 	return s
 }

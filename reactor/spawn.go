@@ -22,6 +22,9 @@ func (l *Loop) newTask() *task {
 	t := l.allocTask()
 	l.enlist(t)
 	l.wake(t)
+	if l.debug != nil {
+		l.debug.enlists(t)
+	}
 	return t
 }
 
@@ -69,8 +72,14 @@ func (l *Loop) resume(t *task) {
 	}
 	l.running = t
 	l.stats.Switches++
+	if l.debug != nil {
+		l.debug.resumes(t)
+	}
 	t.co.next()
 	l.running = nil
+	if l.debug != nil {
+		l.debug.returns(t)
+	}
 	if t.done {
 		err := l.result
 		l.result = nil

@@ -44,6 +44,7 @@ type task struct {
 
 // Go starts fn as a task of the same loop. It begins when this task next waits.
 func (t Task) Go(fn func(Task) error) Task {
+	t.t.loop.elsewhere()
 	return t.t.loop.spawn(fn).task()
 }
 
@@ -75,6 +76,7 @@ func (t Task) CancelCause(cause error) {
 		cause = ErrCanceled
 	}
 	if !t.Done() {
+		t.t.loop.elsewhere()
 		t.t.cancelWith(cause)
 	}
 }
@@ -105,6 +107,9 @@ func (t *task) park() {
 	if l.abandon {
 		runtime.Goexit() // runs the defers, and no recover holds it
 	}
+	if l.debug != nil {
+		l.debug.goesOnAs(t)
+	}
 }
 
 // maxRefusals is how many waits a task may see refused while its loop is ending, before it is taken to ignore that.
@@ -118,6 +123,9 @@ func (t *task) refused() error {
 	}
 	if t.loop.stopping {
 		if t.refusals == maxRefusals {
+			if t.loop.debug != nil {
+				t.loop.debug.forces(t)
+			}
 			runtime.Goexit()
 		}
 		t.refusals++
@@ -130,8 +138,14 @@ func (t *task) refused() error {
 
 // run calls the task's function, on its coroutine. What comes after is done by the loop, so that stacks stay small.
 func (t *task) run() {
+	if t.loop.debug != nil {
+		t.loop.debug.starts(t)
+	}
 	returned := false
 	defer func() {
+		if t.loop.debug != nil {
+			t.loop.debug.stopped()
+		}
 		if v := recover(); v != nil {
 			t.loop.result, returned = newPanicError(v), true
 		}

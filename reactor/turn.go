@@ -35,6 +35,9 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 			l.carry()
 		}
 		stop()
+		if l.debug != nil {
+			l.debug.ends()
+		}
 	}
 	l.posts.close()
 	if err := l.offload.join(); err != nil && l.err == nil {
@@ -58,7 +61,13 @@ func (l *Loop) begin() error {
 		}
 		l.unpin = unpin
 	}
-	return l.backend.Start()
+	if err := l.backend.Start(); err != nil {
+		return err
+	}
+	if l.debug != nil {
+		l.debug.begins()
+	}
+	return nil
 }
 
 // carry has a coroutine run the loop until that is over, or a handler waits on it.
@@ -76,6 +85,9 @@ func (l *Loop) carry() {
 
 // work turns the loop for as long as it is co that carries it.
 func (l *Loop) work(co *coroutine) {
+	if l.debug != nil {
+		l.debug.carries()
+	}
 	for l.carrier == co && !l.over {
 		l.turns(co)
 	}
@@ -104,7 +116,7 @@ func (l *Loop) turns(co *coroutine) {
 			l.fail(*cause)
 			l.quit.Store(nil)
 		}
-		l.posts.run()
+		l.posts.run(l.debug)
 		for n := l.ready.n; n > 0; n-- { // those that become ready meanwhile come after the next Poll
 			l.resume(l.ready.pop())
 		}
@@ -139,6 +151,9 @@ func (l *Loop) more() bool {
 		return true
 	case !l.closing:
 		l.closing, l.stopping = true, true
+		if l.debug != nil {
+			l.debug.leavesOpen()
+		}
 		l.closeAll()
 	}
 	return l.live > 0 || l.open > 0 || !l.posts.closeEmpty()
@@ -163,6 +178,7 @@ func (l *Loop) poll() {
 		l.fail(l.newDeadlockError())
 		return
 	}
+	l.debug.rests(true)
 	n, found, err := l.spin(until)
 	if !found {
 		if until > 0 && !l.posts.sleep() {
@@ -171,6 +187,7 @@ func (l *Loop) poll() {
 		n, err = l.backend.Poll(l.completions, until)
 		l.posts.awake()
 	}
+	l.debug.rests(false)
 	l.rise()
 	l.taken, l.polled = 0, n
 	if err != nil {
@@ -230,6 +247,9 @@ func (l *Loop) fail(err error) {
 		l.err, l.quits = errors.Join(l.err, err), false
 	}
 	l.stopping = true
+	if l.debug != nil {
+		l.debug.isToEnd()
+	}
 	for t := range l.tasks.all() {
 		if t.enlisted {
 			t.cancelWith(ErrCanceled)

@@ -106,6 +106,7 @@ func (q *waitQueue) leave(w *queuer) {
 
 // grant gives w, which is in the queue, its turn.
 func (q *waitQueue) grant(w *queuer) {
+	w.task.loop.elsewhere()
 	q.remove(w)
 	w.granted = true
 	w.task.loop.wake(w.task)

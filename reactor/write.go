@@ -23,6 +23,9 @@ func (h Conn) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, writeError(c, err)
 	}
+	if c.loop.elsewhere() {
+		return 0, writeError(c, errWrongGoroutine)
+	}
 	if len(p) >= directSize || c.gathered()+len(p) > corkLimit || c.writeErr() != nil || c.shut || c.writeExpired() {
 		if len(p) < directSize {
 			return h.writeSlow(t, p)
@@ -38,6 +41,9 @@ func (h Conn) Writev(bufs [][]byte) (int, error) {
 	c, t, err := h.enter()
 	if err != nil {
 		return 0, writeError(c, err)
+	}
+	if c.loop.elsewhere() {
+		return 0, writeError(c, errWrongGoroutine)
 	}
 	size := 0
 	for _, b := range bufs {
@@ -113,6 +119,9 @@ func (h Conn) flush(t *task) error {
 // awaitWrite waits until the connection is as the writer needs it, seeing to it that what was gathered goes out.
 func (h Conn) awaitWrite(t *task, fits func(*conn) bool) error {
 	c := h.c
+	if c.loop.elsewhere() {
+		return errWrongGoroutine
+	}
 	for {
 		switch {
 		case c.writeErr() != nil:

@@ -37,7 +37,13 @@ func TestFasthttpStall(t *testing.T) {
 	eachMeeting(t, func(t *testing.T, m meeting) {
 		for _, said := range []string{"", "POST / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\nhalf"} {
 			var timeout net.Error
-			err, clientErr := m.run(server.ServeConn, func(c net.Conn) error {
+			err, clientErr := m.run(func(c net.Conn) error {
+				r := bufio.NewReader(c)
+				if _, err := r.Peek(len(said)); err != nil { // so that the timeouts are of what comes after
+					return err
+				}
+				return server.ServeConn(peeked{c, r})
+			}, func(c net.Conn) error {
 				if err := say(c, said); err != nil {
 					return err
 				}
@@ -51,6 +57,14 @@ func TestFasthttpStall(t *testing.T) {
 		}
 	})
 }
+
+// peeked is a connection that was read ahead.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c peeked) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 func echoFast(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.SetBytesV("X-Path", ctx.Path())

@@ -66,23 +66,24 @@ func TestProxyProtocolListener(t *testing.T) {
 			"":                                   proxyproto.ErrNoProxyProtocol,
 			"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00": proxyproto.ErrCantReadLength, // and no more
 		} {
-			addr, served := make(chan string, 1), make(chan error, 1)
-			must(t, "Go", l.Go(func(task reactor.Task) error {
-				ln, err := reactor.Listen(task, "tcp", "127.0.0.1:0")
-				served <- accept(&proxyproto.Listener{
+			var ln *reactor.Listener
+			must(t, "Listen", inTask(t, l, func(task reactor.Task) (err error) {
+				ln, err = reactor.Listen(task, "tcp", "127.0.0.1:0")
+				return err
+			}))
+			c, err := net.Dial("tcp", ln.Addr().String())
+			must(t, "Dial", err)
+			must(t, "Write", say(c, said))
+			if err := inTask(t, l, func(reactor.Task) error { // what was said is there by now
+				return accept(&proxyproto.Listener{
 					Listener:          ln,
-					ReadHeaderTimeout: 10 * time.Millisecond,
+					ReadHeaderTimeout: 20 * time.Millisecond,
 					ConnPolicy:        func(proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) { return proxyproto.REQUIRE, nil },
-				}, err, addr, func(c net.Conn) error {
+				}, nil, make(chan string, 1), func(c net.Conn) error {
 					_, err := c.Read(make([]byte, 1))
 					return err
 				})
-				return nil
-			}))
-			c, err := net.Dial("tcp", <-addr)
-			must(t, "Dial", err)
-			must(t, "Write", say(c, said))
-			if err := result("server", served); !errors.Is(err, want) {
+			}); !errors.Is(err, want) {
 				t.Errorf("after %q: %v", said, err)
 			}
 			c.Close()

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func TestTLSReset(t *testing.T) {
 	})
 }
 
-// A task that is canceled in the handshake ends it, and leaves nothing.
+// A task that is canceled in the handshake, or whose time for it is over, ends it, and leaves nothing.
 func TestTLSCancel(t *testing.T) {
 	server, client := newAuthority(t).configs(t, tls.VersionTLS13)
 	eachBackend(t, func(t *testing.T, l *reactor.Loop) {
@@ -113,7 +114,7 @@ func TestTLSCancel(t *testing.T) {
 		must(t, "Listen", err)
 		defer peer.Close()
 		leavesNothing(t, l, 4, func(i int) {
-			must(t, "a canceled handshake", inTask(t, l, func(task reactor.Task) error {
+			must(t, "a handshake", inTask(t, l, func(task reactor.Task) error {
 				c, err := reactor.Dial(task, "tcp", peer.Addr().String())
 				if err != nil {
 					return err
@@ -123,13 +124,19 @@ func TestTLSCancel(t *testing.T) {
 				if i%2 == 0 {
 					secure = tls.Server(c, server)
 				}
-				self := task
+				if i >= 2 {
+					err := task.Timeout(5*time.Millisecond, secure.Handshake)
+					if !errors.Is(err, context.DeadlineExceeded) {
+						return fmt.Errorf("after its time it ends with %v", err)
+					}
+					return nil
+				}
 				task.Go(func(reactor.Task) error {
-					self.Cancel()
+					task.Cancel()
 					return nil
 				})
 				if err := secure.Handshake(); !errors.Is(err, reactor.ErrCanceled) {
-					return fmt.Errorf("it ends with %v", err)
+					return fmt.Errorf("canceled it ends with %v", err)
 				}
 				return nil
 			}))
