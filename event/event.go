@@ -48,8 +48,19 @@ type Reactor interface {
 	// Ready ends the wait. It may come from within Register and Resume, and, where Hold was called, from any function
 	// that runs on the loop (as Loop.Post makes one do) until Await has returned.
 	Ready(err error)
-	// Hold says that Ready will come from elsewhere, though nothing is submitted and no timer set.
+	// Hold says that Ready will come from elsewhere, though nothing is submitted and no timer set. An event that starts
+	// something for that, and is to end it, is a Leaver.
 	Hold()
+	// Post has fn called on the loop, between tasks, soon. It is for other goroutines than the loop's, at any time: it
+	// waits while the loop has too much to do. The error is that of a loop that has ended; fn is not called then.
+	Post(fn func()) error
+}
+
+// Leaver is an event that is told of the end of a wait for which it has called Hold, be it by Ready or by the task's
+// cancellation. Leave is called on the loop, before Await returns, and must not wait.
+type Leaver interface {
+	Event
+	Leave()
 }
 
 // within turns a timeout, 0 for none, into a deadline.

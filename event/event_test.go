@@ -29,6 +29,7 @@ func (r *recorder) Now() time.Duration      { return r.now }
 func (r *recorder) Release(l backend.Lease) { r.released = append(r.released, l) }
 func (r *recorder) Ready(err error)         { r.ready = append(r.ready, err) }
 func (r *recorder) Hold()                   {}
+func (r *recorder) Post(fn func()) error    { fn(); return nil }
 
 // Each event submits one operation, with the deadline that its timeout makes.
 func TestRegister(t *testing.T) {

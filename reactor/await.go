@@ -73,6 +73,8 @@ func kindOf(ev event.Event) waitKind {
 		return waitsForPoll
 	case *event.Close:
 		return waitsForClose
+	case *event.Signal:
+		return waitsForSignal
 	}
 	return waitsForEvent
 }
@@ -133,6 +135,9 @@ func (w *waiter) leave() {
 	w.task.waits = waitsForOther
 	if w.held {
 		w.loop.outside--
+		if e, ok := w.event.(event.Leaver); ok {
+			defer e.Leave()
+		}
 	}
 	if w.flight > 0 || w.held {
 		w.over, w.task = true, nil
@@ -313,3 +318,6 @@ func (w *waiter) Hold() {
 		w.loop.outside++
 	}
 }
+
+// Post implements event.Reactor.
+func (w *waiter) Post(fn func()) error { return w.loop.mustPost(fn) }

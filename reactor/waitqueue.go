@@ -43,6 +43,7 @@ const (
 	waitsForConnect
 	waitsForPoll
 	waitsForClose
+	waitsForSignal
 )
 
 var waitKinds = [...]string{
@@ -69,6 +70,7 @@ var waitKinds = [...]string{
 	waitsForConnect:   "event.Connect",
 	waitsForPoll:      "event.Poll",
 	waitsForClose:     "event.Close",
+	waitsForSignal:    "event.Signal",
 }
 
 func (k waitKind) String() string { return waitKinds[k] }
