@@ -8,9 +8,9 @@ import (
 )
 
 // AwaitFirst yields several events at once. It waits until one of them is over, and returns its index and error; of
-// those that are over in one turn of the loop, the first in the list. The others are canceled, and over, too, when it returns:
-// where one had a real result all the same, that is in the event, and the caller's to deal with. Where the task is
-// canceled before any is over, the index is -1 and the error is why. It is for different events.
+// those that are over in one turn of the loop, the first in the list. The others are canceled, and over, too, when it
+// returns: where one had a real result all the same, that is in the event, and the caller's to deal with. Where the
+// task is canceled before any is over, the index is -1 and the error is why. It is for different events.
 func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 	s, err := t.current()
 	if err != nil {

@@ -29,8 +29,8 @@ type child struct {
 	lines chan string
 }
 
-// startChild starts one, which has files as descriptors from 3 on. It ends when its standard input does, which is when the
-// test is over.
+// startChild starts one, which has files as descriptors from 3 on. It ends when its standard input does, which is
+// when the test is over.
 func startChild(t testing.TB, name, argument string, files ...*os.File) *child {
 	t.Helper()
 	exe, err := os.Executable()

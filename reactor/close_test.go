@@ -197,8 +197,8 @@ func TestCloseWakesOthers(t *testing.T) {
 	})
 }
 
-// A large write that is under way is cut short, and tells how much it has sent. What was written behind it is dropped, for
-// it would leave a hole before it; Close tells that.
+// A large write that is under way is cut short, and tells how much it has sent. What was written behind it is
+// dropped, for it would leave a hole before it; Close tells that.
 func TestCloseDuringLargeWrite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		for _, behind := range []bool{false, true} {

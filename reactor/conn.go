@@ -197,8 +197,8 @@ func (c *conn) localAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(sock.Local(int(c.fd)))
 }
 
-// RemoteAddr is the peer's address, a *net.TCPAddr or *net.UnixAddr; the zero TCPAddr once the connection is closed, or where the peer was gone before
-// it could be asked for.
+// RemoteAddr is the peer's address, a *net.TCPAddr or *net.UnixAddr; the zero TCPAddr once the connection is closed,
+// or where the peer was gone before it could be asked for.
 func (h Conn) RemoteAddr() net.Addr {
 	if h.c == nil || h.c.generation != h.generation {
 		return new(net.TCPAddr)

@@ -2,9 +2,9 @@ package reactor
 
 import "io"
 
-// WriteTo writes to w what comes, until the end of the stream, and returns how many bytes that was. What has been received
-// is lent to w rather than copied for it; where w is a connection, too, the kernel sends it from there. It makes io.Copy
-// a proxy.
+// WriteTo writes to w what comes, until the end of the stream, and returns how many bytes that was. What has been
+// received is lent to w rather than copied for it; where w is a connection, too, the kernel sends it from there. It
+// makes io.Copy a proxy.
 func (h Conn) WriteTo(w io.Writer) (n int64, err error) {
 	for {
 		data, err := h.Next()

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// DeadlockError is why Run has ended where every task waited and nothing could wake one: no operation was in flight, no
-// timer set and nothing posted, and no task waited for what comes from outside of the loop. From there come Ready for an
-// event that has called Hold, the result of a promise that NewPromise has made, what a Mailbox, Receive or Offload wait
-// for, the end of a context given to Task.With, for as long as its body runs, and what is done with a SharedConn or a
-// SharedListener, for as long as it is open.
+// DeadlockError is why Run has ended where every task waited and nothing could wake one: no operation was in flight,
+// no timer set and nothing posted, and no task waited for what comes from outside of the loop. From there come Ready
+// for an event that has called Hold, the result of a promise that NewPromise has made, what a Mailbox, Receive or
+// Offload wait for, the end of a context given to Task.With, for as long as its body runs, and what is done with a
+// SharedConn or a SharedListener, for as long as it is open.
 //
-// Not counted is what the loop cannot know of: a Post, or Go, that another goroutine is yet to make, and the end of Run's
-// own context, unless it has come. A loop whose tasks wait for such a Post only, as in a Cond that it is to signal, wants a promise or a
-// Mailbox in its place. In a Group, where other loops may post at any time, there is no such error.
+// Not counted is what the loop cannot know of: a Post, or Go, that another goroutine is yet to make, and the end of
+// Run's own context, unless it has come. A loop whose tasks wait for such a Post only, as in a Cond that it is to
+// signal, wants a promise or a Mailbox in its place. In a Group, where other loops may post at any time, there is no
+// such error.
 type DeadlockError struct {
 	Tasks []WaitingTask // all of them
 }

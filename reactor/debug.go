@@ -22,13 +22,13 @@ import (
 //   - Tasks do not end when Run is to, or have left connections or listeners open. Those are reported with the stack of
 //     where they were begun; servers close what is theirs.
 //
-// It also has Loop.Dump tell of times and of where tasks were started, and labels what tasks do in profiles by their names:
-// the label "task" of runtime/pprof, on top of those that the context of Run has. It costs about a microsecond for each
-// switch to a task.
+// It also has Loop.Dump tell of times and of where tasks were started, and labels what tasks do in profiles by their
+// names: the label "task" of runtime/pprof, on top of those that the context of Run has. It costs about a microsecond
+// for each switch to a task.
 type Debug struct {
 	Hold time.Duration // (default 10 ms; negative: for ever)
-	// Report is called with what was found (default: slog.Warn), by the loop, by the goroutine that is wrong, or by one of
-	// debug mode, and perhaps by several at once. It must not wait for a loop.
+	// Report is called with what was found (default: slog.Warn), by the loop, by the goroutine that is wrong, or by
+	// one of debug mode, and perhaps by several at once. It must not wait for a loop.
 	Report func(DebugReport)
 }
 

@@ -88,7 +88,8 @@ func (l *Loop) Dump() Dump {
 // holds does not answer. A loop that does not run has no task. Any goroutine may call it that does not run on the loop.
 func (l *Loop) AskDump(ctx context.Context) (Dump, error) { return askDump(ctx, []*Loop{l}) }
 
-// Dump is Loop.AskDump for all loops of the group. Where there is an error, the Dump has the tasks of those that answered.
+// Dump is Loop.AskDump for all loops of the group. Where there is an error, the Dump has the tasks of those that
+// answered.
 func (g *Group) Dump(ctx context.Context) (Dump, error) { return askDump(ctx, g.loops) }
 
 func askDump(ctx context.Context, loops []*Loop) (Dump, error) {

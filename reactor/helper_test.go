@@ -408,7 +408,8 @@ func off(t testing.TB, task Task, work func()) {
 	}
 }
 
-// offloaded is the end of work that runs on a goroutine of its own; unlike with Offload there may be as many as a test wants.
+// offloaded is the end of work that runs on a goroutine of its own; unlike with Offload there may be as many as a
+// test wants.
 type offloaded struct {
 	loop *Loop
 	work func()

@@ -52,9 +52,9 @@ func InheritedFiles() ([]*os.File, error) {
 func ListenFile(t Task, f *os.File) (*Listener, error) { return new(ListenConfig).ListenFile(t, f) }
 
 // ListenFile listens, for the task's loop, on a socket that was made elsewhere: one of InheritedFiles, or of
-// Listener.File in the process that has started this one. It uses a duplicate; f stays the caller's. The socket becomes
-// non-blocking and gets cfg's options, but Backlog and ReusePort, in each process that has it. A Unix socket's file is not
-// removed when the listener is closed, unless SetUnlinkOnClose says so.
+// Listener.File in the process that has started this one. It uses a duplicate; f stays the caller's. The socket
+// becomes non-blocking and gets cfg's options, but Backlog and ReusePort, in each process that has it. A Unix
+// socket's file is not removed when the listener is closed, unless SetUnlinkOnClose says so.
 func (cfg *ListenConfig) ListenFile(t Task, f *os.File) (*Listener, error) {
 	s, err := t.current()
 	if err != nil {

@@ -132,8 +132,8 @@ func (ln *Listener) close() {
 	l.submit(backend.Op{Kind: backend.Close, FD: ln.fd, Sink: (*listenerCloser)(ln)})
 }
 
-// SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time takes it
-// away. Connections that have come meanwhile are kept.
+// SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
+// takes it away. Connections that have come meanwhile are kept.
 func (ln *Listener) SetDeadline(t time.Time) error {
 	if ln.closed {
 		return ln.wrapOp("set", ErrClosed)

@@ -187,14 +187,16 @@ func (l *Loop) free() error {
 	return err
 }
 
-// Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics, the
-// tasks that are left wait for one another (DeadlockError), or the backend breaks. Then, and also at a panic, tasks that
-// still wait are canceled: their waits end with ErrCanceled, their defers run, and one that goes on waiting all the same
-// is ended as by runtime.Goexit; connections and listeners that are still open are closed. When Run returns no task,
-// coroutine or descriptor of the loop is left, and what was begun by Offload has ended: Run waits for that.
+// Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics,
+// the tasks that are left wait for one another (DeadlockError), or the backend breaks. Then, and also at a panic,
+// tasks that still wait are canceled: their waits end with ErrCanceled, their defers run, and one that goes on
+// waiting all the same is ended as by runtime.Goexit; connections and listeners that are still open are closed. When
+// Run returns no task, coroutine or descriptor of the loop is left, and what was begun by Offload has ended: Run
+// waits for that.
 //
-// Run returns the cause of ctx's end, a *PanicError, the backend's error, a *DeadlockError, or else the first error that a task returned,
-// other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning.
+// Run returns the cause of ctx's end, a *PanicError, the backend's error, a *DeadlockError, or else the first error
+// that a task returned, other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns
+// ErrLoopEnded, or ErrLoopRunning.
 func (l *Loop) Run(ctx context.Context) error {
 	switch {
 	case ctx == nil:

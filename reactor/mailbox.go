@@ -29,8 +29,8 @@ func NewMailbox[T any](l *Loop, capacity int) *Mailbox[T] {
 	return m
 }
 
-// Send puts value into the mailbox, and does not wait. The error is ErrMailboxFull, ErrLoopEnded, or ErrPostFull; value is
-// not in it then. Any goroutine may call it.
+// Send puts value into the mailbox, and does not wait. The error is ErrMailboxFull, ErrLoopEnded, or ErrPostFull;
+// value is not in it then. Any goroutine may call it.
 func (m *Mailbox[T]) Send(value T) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -42,8 +42,8 @@ func WithConfig(c backend.Config) Option { return func(o *options) { o.config = 
 // an error.
 func WithLinger(d time.Duration) Option { return func(o *options) { o.linger = d } }
 
-// WithDrain has Serve and Handle end as by Shutdown: when their context ends they stop accepting, and connections have d to
-// come to their end. What is left then is cut short, and the error is a *ShutdownError.
+// WithDrain has Serve and Handle end as by Shutdown: when their context ends they stop accepting, and connections
+// have d to come to their end. What is left then is cut short, and the error is a *ShutdownError.
 func WithDrain(d time.Duration) Option { return func(o *options) { o.drain = d } }
 
 // WithErrors has report called with each error that nobody else sees: those that tasks return, other than io.EOF, and
@@ -59,10 +59,10 @@ func WithPanicsContained() Option { return func(o *options) { o.containPanics = 
 // be n+1 or more.
 func WithLoops(n int) Option { return func(o *options) { o.loops = n } }
 
-// WithOneAcceptor has one loop of a group accept for all, and give each connection to the loop that has the fewest. Without
-// it each loop has a listener of its own, and the system spreads connections over those by a hash of their addresses
-// (SO_REUSEPORT), which costs less and is less even. Only Linux does, and not for Unix sockets; where it does not, one loop
-// accepts in any case.
+// WithOneAcceptor has one loop of a group accept for all, and give each connection to the loop that has the fewest.
+// Without it each loop has a listener of its own, and the system spreads connections over those by a hash of their
+// addresses (SO_REUSEPORT), which costs less and is less even. Only Linux does, and not for Unix sockets; where it
+// does not, one loop accepts in any case.
 func WithOneAcceptor() Option { return func(o *options) { o.oneAcceptor = true } }
 
 // WithCPUs binds the thread of the ith loop to the ith of these processors, from the first again after the last; with

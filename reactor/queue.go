@@ -27,9 +27,9 @@ func NewQueue[T any](capacity int) *Queue[T] { return &Queue[T]{capacity: capaci
 // Len is the number of values in the queue.
 func (q *Queue[T]) Len() int { return q.values.n }
 
-// Put puts value in. While the queue is full it waits, until there is room, or t is canceled: then the error is why, and
-// value is not in the queue. A canceled task may put in what there is room for. The error is ErrQueueClosed once the queue
-// is closed, also where Put waits.
+// Put puts value in. While the queue is full it waits, until there is room, or t is canceled: then the error is why,
+// and value is not in the queue. A canceled task may put in what there is room for. The error is ErrQueueClosed once
+// the queue is closed, also where Put waits.
 func (q *Queue[T]) Put(t Task, value T) error {
 	s, err := t.current()
 	switch {

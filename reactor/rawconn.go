@@ -121,8 +121,8 @@ func (h Conn) File() (*os.File, error) {
 }
 
 // File returns a duplicate of the listening socket, for a process that goes on listening: pass it by exec.Cmd's
-// ExtraFiles, and there take it over by ListenFile. Each is closed by itself. A Unix socket's file is still removed at the
-// listener's close, unless SetUnlinkOnClose says otherwise.
+// ExtraFiles, and there take it over by ListenFile. Each is closed by itself. A Unix socket's file is still removed
+// at the listener's close, unless SetUnlinkOnClose says otherwise.
 func (ln *Listener) File() (*os.File, error) {
 	if ln.closed {
 		return nil, ln.wrapOp("file", ErrClosed)

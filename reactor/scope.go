@@ -82,11 +82,11 @@ func (t Task) Shield(body func() error) error {
 	return body()
 }
 
-// Context is a context that ends when the task's waits do, here and now, with the same cause: by Cancel, by a Timeout or
-// a With around the call; with context.Canceled when the innermost of these is left, or the task has ended; and with Run's
-// context, whose cause it has then. It derives from With's context, or else from Run's, in a child of a TaskGroup as in
-// the task that called Together, and any goroutine may use it. A
-// context that is derived from it has Err context.Canceled where its own is context.DeadlineExceeded, with that as cause.
+// Context is a context that ends when the task's waits do, here and now, with the same cause: by Cancel, by a Timeout
+// or a With around the call; with context.Canceled when the innermost of these is left, or the task has ended; and
+// with Run's context, whose cause it has then. It derives from With's context, or else from Run's, in a child of a
+// TaskGroup as in the task that called Together, and any goroutine may use it. A context that is derived from it has
+// Err context.Canceled where its own is context.DeadlineExceeded, with that as cause.
 func (t Task) Context() context.Context {
 	if t.Done() {
 		return endedContext

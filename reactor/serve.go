@@ -54,10 +54,10 @@ func serve(ctx context.Context, network, address string, handle func(Conn) error
 	return g.run(ctx)
 }
 
-// Serve has the group's loops listen on a TCP address, or a Unix socket, and run handle as a task for each connection,
-// once the group runs. See the function Serve, which makes a group and runs it; network and address are as in
-// ListenConfig.Listen, and ctx bounds the looking up of names. A group may have several servers, each of which keeps it running. Once it runs, or is
-// closed, Serve returns ErrLoopRunning.
+// Serve has the group's loops listen on a TCP address, or a Unix socket, and run handle as a task for each
+// connection, once the group runs. See the function Serve, which makes a group and runs it; network and address are
+// as in ListenConfig.Listen, and ctx bounds the looking up of names. A group may have several servers, each of which
+// keeps it running. Once it runs, or is closed, Serve returns ErrLoopRunning.
 func (g *Group) Serve(ctx context.Context, network, address string, handle func(Conn) error) (net.Addr, error) {
 	return g.serve(ctx, network, address, handle, false)
 }

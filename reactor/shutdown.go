@@ -22,9 +22,9 @@ func (e *ShutdownError) Error() string {
 func (e *ShutdownError) Unwrap() error { return e.Cause }
 
 // Shutdown ends the loop in good order. Its listeners are closed at once, so that new connections are refused. Those
-// that there are, and the tasks, have until ctx ends to come to theirs; Draining tells them. What is left then is canceled,
-// and the error is a *ShutdownError. Shutdown returns when Run has ended, or is about to, and closes a loop that was
-// never run. Any goroutine may call it that does not run on the loop, and several may.
+// that there are, and the tasks, have until ctx ends to come to theirs; Draining tells them. What is left then is
+// canceled, and the error is a *ShutdownError. Shutdown returns when Run has ended, or is about to, and closes a loop
+// that was never run. Any goroutine may call it that does not run on the loop, and several may.
 func (l *Loop) Shutdown(ctx context.Context) error {
 	if l.group != nil {
 		return errGroups

@@ -13,7 +13,8 @@ import (
 	"github.com/eyewall/eyewall/event"
 )
 
-// catching has the process catch the signals of tests, from before one to its end, so that none ends it. They come there, too.
+// catching has the process catch the signals of tests, from before one to its end, so that none ends it. They come
+// there, too.
 func catching(t *testing.T) <-chan os.Signal {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, unix.SIGUSR1, unix.SIGUSR2)
