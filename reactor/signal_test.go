@@ -80,6 +80,8 @@ func TestSignalCanceled(t *testing.T) {
 		run(t, name, func(task Task) {
 			e := &event.Signal{Signals: []os.Signal{unix.SIGUSR1}}
 			defer e.Stop()
+			err := task.Timeout(time.Microsecond, func() error { return task.Await(e) }) // it is caught from now on
+			wantErr(t, "Await", err, context.DeadlineExceeded)
 			for range 20 {
 				err := task.Timeout(time.Microsecond, func() error {
 					raise(t, unix.SIGUSR1)
