@@ -111,6 +111,9 @@ func (e *closer) Complete(*backend.Completion) {
 
 // freeConn keeps a closed connection for later use. Its generation tells its old handles from new ones.
 func (l *Loop) freeConn(c *conn) {
+	if c.lazy {
+		l.lazies--
+	}
 	c.readers.release(l)
 	c.writers.release(l)
 	c.dropOutput()

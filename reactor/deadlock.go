@@ -45,7 +45,7 @@ func (e *DeadlockError) Error() string {
 
 // deadlocked tells whether a loop that has nothing to do now, and no timer, will never have.
 func (l *Loop) deadlocked() bool {
-	return l.flight == 0 && l.outside == 0 && l.live > 0 && !l.stopping && l.group == nil && !l.wanted() && l.ctx.Err() == nil
+	return l.timers.Len() == 0 && l.flight == 0 && l.outside == 0 && l.live > 0 && !l.stopping && l.group == nil && !l.wanted() && l.ctx.Err() == nil
 }
 
 func (l *Loop) newDeadlockError() *DeadlockError {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -235,5 +236,16 @@ func TestDeadlockOrEnd(t *testing.T) {
 		must(t, "Go", g.Go(func(task Task) error { return new(Cond).Wait(task) }))
 		time.AfterFunc(3*time.Millisecond, func() { cancel(errCause) })
 		wantErr(t, "Run", g.Run(ctx), errCause)
+	})
+}
+
+// A task that sleeps for ever keeps its loop running: that is a timer, if one without an end.
+func TestSleepingForEverIsNoDeadlock(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Millisecond, io.ErrNoProgress)
+		defer cancel()
+		must(t, "Go", l.Go(func(task Task) error { return task.Sleep(math.MaxInt64) }))
+		wantErr(t, "Run", l.Run(ctx), io.ErrNoProgress)
 	})
 }

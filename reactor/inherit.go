@@ -57,6 +57,9 @@ func ListenFile(t Task, f *os.File) (*Listener, error) { return new(ListenConfig
 // socket's file is not removed when the listener is closed, unless SetUnlinkOnClose says so.
 func (cfg *ListenConfig) ListenFile(t Task, f *os.File) (*Listener, error) {
 	s, err := t.current()
+	if err == nil {
+		err = s.refused()
+	}
 	if err != nil {
 		return nil, fileError(f, err)
 	}
@@ -65,6 +68,9 @@ func (cfg *ListenConfig) ListenFile(t Task, f *os.File) (*Listener, error) {
 		return nil, err
 	}
 	s.loop.addListener(ln)
+	if s.loop.debug != nil {
+		s.loop.debug.opensListener(ln)
+	}
 	return ln, nil
 }
 

@@ -24,7 +24,7 @@ type Loop struct {
 	choice   backend.Choice
 	caps     backend.Caps
 	opt      options
-	finished chan struct{} // closed when Run ends
+	finished chan struct{} // closed when no task is left, and no posted function runs any more
 	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
 	posts    posts
 	offload  offload
@@ -69,6 +69,7 @@ type Loop struct {
 	dirty      []*conn  // those with output that has not been submitted
 	unread     []unread // those that hold lent buffers which nobody has read yet
 	listeners  []*Listener
+	lazies     int // connections with handlers
 	open       int // connections and listeners whose descriptor is not closed yet
 	buffers    buffers
 	spareOut   *output // to be used again

@@ -167,6 +167,9 @@ func (s *server) serve(l *Loop, fd int) {
 	l.stats.Accepted++
 	c := l.newAccepted(fd, s.unix)
 	c.handler, c.lazy = s.handle, s.lazy
+	if c.lazy {
+		l.lazies++
+	}
 	c.receive()
 	if !s.lazy {
 		l.spawnHandler(c)

@@ -83,6 +83,9 @@ func (c *conn) takeOver() Conn {
 	c.clearDeadlines()
 	c.returnLent()
 	c.generation++
+	if c.lazy {
+		c.loop.lazies--
+	}
 	c.handler, c.lazy, c.calling = nil, false, false
 	if d := c.loop.debug; d != nil {
 		d.closes(c) // for its tasks

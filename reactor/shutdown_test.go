@@ -122,3 +122,50 @@ func TestShutdownCancels(t *testing.T) {
 		}
 	})
 }
+
+// A connection that a task left open, which nobody can close any more, holds up nothing, and an error that a task has
+// returned is told though others are cut.
+func TestShutdownLeftOvers(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		down := make(chan error, 1)
+		must(t, "Run", runLoop(t, l, func(task Task) error {
+			pair(t, task)
+			go func() { down <- l.Shutdown(context.Background()) }()
+			for !l.Draining() {
+				must(t, "Sleep", task.Sleep(time.Millisecond))
+			}
+			return nil
+		}))
+		must(t, "Shutdown", <-down)
+
+		l = testLoop(t, name)
+		err := runLoop(t, l, func(task Task) error {
+			task.Go(func(Task) error { return io.ErrNoProgress })
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+			defer cancel()
+			must(t, "Offload", Offload(task, func() error {
+				go func() { down <- l.Shutdown(ctx) }()
+				return nil
+			}))
+			wantErr(t, "Sleep", task.Sleep(time.Hour), ErrCanceled)
+			return nil
+		})
+		if <-down == nil || err != io.ErrNoProgress {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+// Shutdown may be what a task has offloaded.
+func TestShutdownOffloaded(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		must(t, "Run", runLoop(t, l, func(task Task) error {
+			wantErr(t, "Offload", Offload(task, func() error { return l.Shutdown(ctx) }), ErrCanceled)
+			return nil
+		}))
+	})
+}

@@ -40,6 +40,7 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 		}
 	}
 	l.posts.close()
+	close(l.finished) // before it waits for offloaded work, which may be what waits for this
 	if err := l.offload.join(); err != nil && l.err == nil {
 		l.err = err
 	}
@@ -49,7 +50,6 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 	}
 	l.resting.Store(true)
 	l.state.Store(ended)
-	close(l.finished)
 }
 
 // begin makes the thread the loop's.
@@ -145,7 +145,7 @@ func (l *Loop) more() bool {
 		return l.ready.n > 0 || !l.posts.closeEmpty()
 	case !l.closing && (l.live > 0 || l.posts.pending()):
 		return true
-	case !l.closing && !l.stopping && l.open > 0 && l.draining.Load():
+	case !l.closing && !l.stopping && l.lazies > 0 && l.draining.Load():
 		return true // connections with handlers, which are no tasks
 	case !l.closing && !l.stopping && l.group.goesOn(l):
 		return true
@@ -175,7 +175,7 @@ func (l *Loop) poll() {
 		until = 0
 	}
 	if until == backend.Forever && l.deadlocked() {
-		l.fail(l.newDeadlockError())
+		l.fail(errors.Join(l.err, l.newDeadlockError())) // what a task has ended with may be why
 		return
 	}
 	l.debug.rests(true)
@@ -241,6 +241,7 @@ func (l *Loop) complete() {
 func (l *Loop) fail(err error) {
 	var p *PanicError
 	switch {
+	case err == nil: // it ends for no error
 	case l.err == nil || !l.stopping:
 		l.err = err
 	case errors.As(err, &p) && !errors.As(l.err, &p): // whatever ends the loop, the first panic is told
