@@ -17,8 +17,8 @@ import (
 
 // Loop runs tasks on one thread, and waits for their events through one backend. New makes one, Run runs it, once.
 //
-// Go, Post, Backend and Close may be called from any goroutine; everything else that belongs to a loop (its tasks,
-// connections, listeners) is for what runs on it.
+// What any goroutine may call says so. Everything else that belongs to a loop (its tasks, connections, listeners) is for
+// what runs on it.
 type Loop struct {
 	backend  backend.Backend
 	choice   backend.Choice

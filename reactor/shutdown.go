@@ -10,8 +10,8 @@ import (
 
 // ShutdownError tells what Shutdown has cut short.
 type ShutdownError struct {
-	Tasks int   // that were canceled
-	Conns int   // connections that were closed
+	Tasks int   // that had not ended, the loop's own included
+	Conns int   // connections and listeners that were open, or sending what was written before they were closed
 	Cause error // why: that of the context's end
 }
 
