@@ -336,11 +336,13 @@ func TestDebugLabels(t *testing.T) {
 func TestDebugDump(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		debugged(t, name, -1, func(task Task, _ *reports) {
+			looked := make(chan struct{})
 			c := task.Go(func(task Task) error {
-				return task.Await(&offloaded{loop: task.Loop(), work: func() { time.Sleep(3 * time.Millisecond) }})
+				return task.Await(&offloaded{loop: task.Loop(), work: func() { <-looked }})
 			})
 			must(t, "Sleep", task.Sleep(2*time.Millisecond))
 			d := task.Loop().Dump()
+			close(looked)
 			i := named(t, d, c.Name())
 			if i.Age < 2*time.Millisecond || i.Since <= 0 || i.Since > i.Age || !strings.Contains(i.Begun, "TestDebugDump") {
 				t.Errorf("it is %+v", i)
