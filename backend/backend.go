@@ -16,9 +16,9 @@ import "time"
 //
 //  1. Every Submit yields zero or more completions with More set, then exactly one without it, the final one.
 //  2. EAGAIN and EINTR never surface.
-//  3. Operations on one descriptor finish first in, first out for each direction. Reading (Accept, Recv, Read) and
-//     writing (Connect, Send, Write) are independent of one another; Poll is independent of both. One that ends early
-//     and has moved nothing may overtake those before it.
+//  3. Operations on one descriptor finish first in, first out for each direction. Reading (Accept, Recv, Splice, Read)
+//     and writing (Connect, Send, SendFile, Write) are independent of one another; Poll is independent of both. One that
+//     ends early and has moved nothing may overtake those before it.
 //  4. Caps describe cost, never meaning: multishot, provided buffers and deadlines work on every backend.
 //  5. A real result beats a cancel, a deadline too: what is there by then comes first. An operation ended early says
 //     why: ErrDeadline, ErrCanceled or ErrClosed.
@@ -44,9 +44,13 @@ type Backend interface {
 	// limit when it is Forever. An error means the backend is broken, and Close is all that is left.
 	Poll(dst []Completion, until time.Duration) (int, error)
 
-	// Release gives back the provided buffer lent under lease; zero leases are ignored. Each lease is released once,
-	// in any order, and the completion's Data must not be used after.
+	// Release gives back the provided buffer, or the pipe, lent under lease; zero leases are ignored. Each lease is
+	// released once, in any order, and the completion's Data must not be used after.
 	Release(l Lease)
+
+	// Fetch moves bytes that Splice has lent in a pipe, and that no Send has sent, to p. It returns how many: all that are
+	// left, or as many as p has room for. There must be no Send of that Lease in flight.
+	Fetch(l Lease, p []byte) int
 
 	// Wake makes the Poll that is waiting, or else the next one, return. Any goroutine may call it, at any time, also
 	// after Close. Many calls before that return cost one system call.
@@ -77,6 +81,7 @@ type Caps struct {
 
 	Multishot bool // one submission in the kernel serves many completions
 	Provided  bool // the kernel picks receive buffers when data is there
+	Pipes     bool // Splice lends what comes in pipes, as far as there are some, and saves copies
 	Batch     int  // the length of dst with which Poll is at its best
 
 	BufferSize  int // bytes in one provided buffer: the most that one completion lends

@@ -14,7 +14,7 @@ func TestCheck(t *testing.T) {
 	for _, op := range []Op{
 		{Kind: Accept}, {Kind: Accept, Multishot: true}, {Kind: Connect, Addr: some}, {Kind: Recv}, {Kind: Recv, Multishot: true},
 		{Kind: Recv, Buf: some}, {Kind: Send, Buf: some}, {Kind: Send}, {Kind: Send, Buf: []byte{}}, {Kind: Send, Bufs: [][]byte{some, nil}},
-		{Kind: Send, Bufs: [][]byte{}}, {Kind: Read, Buf: some}, {Kind: Write, Buf: some}, {Kind: Write}, {Kind: Poll}, {Kind: Close},
+		{Kind: Send, Bufs: [][]byte{}}, {Kind: Send, Lease: 1}, {Kind: Splice}, {Kind: SendFile, File: &File{Size: 1}}, {Kind: Read, Buf: some}, {Kind: Write, Buf: some}, {Kind: Write}, {Kind: Poll}, {Kind: Close},
 	} {
 		if err := op.Check(); err != nil {
 			t.Errorf("%+v: %v", op, err)
@@ -29,7 +29,16 @@ func TestCheck(t *testing.T) {
 		"Buf is empty":        {Kind: Recv, Buf: some[:0]},
 		"have room":           {Kind: Read},
 		"Bufs":                {Kind: Write, Bufs: [][]byte{some}},
-		"both":                {Kind: Send, Buf: some, Bufs: [][]byte{some}},
+		"only one":            {Kind: Send, Buf: some, Bufs: [][]byte{some}},
+		"Buf, Bufs and Lease": {Kind: Send, Buf: some, Lease: 1},
+		"Lease only":          {Kind: Send, Bufs: [][]byte{some}, Lease: 1},
+		"Send only":           {Kind: Write, Buf: some, Lease: 1},
+		"lent, so Buf":        {Kind: Splice, Buf: some},
+		"SendFile":            {Kind: SendFile},
+		"which needs it":      {Kind: Send, File: &File{}},
+		"negative field":      {Kind: SendFile, File: &File{FD: -1}},
+		"a negative":          {Kind: SendFile, File: &File{Offset: -1}},
+		"has a negative":      {Kind: SendFile, File: &File{Size: -1}},
 		"Addr":                {Kind: Connect},
 	} {
 		err := op.Check()
@@ -46,7 +55,7 @@ func TestCheck(t *testing.T) {
 
 func TestKindString(t *testing.T) {
 	want := map[Kind]string{0: "invalid", Accept: "accept", Connect: "connect", Recv: "recv", Send: "send", Read: "read", Write: "write",
-		Poll: "poll", Close: "close", Close + 1: "invalid", 255: "invalid"}
+		Poll: "poll", Splice: "splice", SendFile: "sendfile", Close: "close", Close + 1: "invalid", 255: "invalid"}
 	for k, s := range want {
 		if k.String() != s {
 			t.Errorf("kind %d is %q, want %q", k, k, s)

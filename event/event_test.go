@@ -34,6 +34,7 @@ func (r *recorder) Post(fn func()) error    { fn(); return nil }
 // Each event submits one operation, with the deadline that its timeout makes.
 func TestRegister(t *testing.T) {
 	buf, bufs, addr := []byte("buf"), [][]byte{[]byte("bufs")}, []byte("addr")
+	part := backend.File{FD: 8, Offset: 9, Size: 10}
 	const soon = time.Second
 	for _, c := range []struct {
 		ev   Event
@@ -44,6 +45,7 @@ func TestRegister(t *testing.T) {
 		{&ReadInto{FD: 7, Timeout: soon, Buf: buf}, backend.Op{Kind: backend.Read, Buf: buf}},
 		{&Write{FD: 7, Timeout: soon, Buf: buf}, backend.Op{Kind: backend.Write, Buf: buf}},
 		{&Writev{FD: 7, Timeout: soon, Bufs: bufs}, backend.Op{Kind: backend.Send, Bufs: bufs}},
+		{&SendFile{FD: 7, Timeout: soon, File: part}, backend.Op{Kind: backend.SendFile, File: &part}},
 		{&Connect{FD: 7, Timeout: soon, Addr: addr}, backend.Op{Kind: backend.Connect, Addr: addr}},
 		{&Poll{FD: 7, Timeout: soon, Events: 5}, backend.Op{Kind: backend.Poll, Events: 5}},
 		{&Close{FD: 7}, backend.Op{Kind: backend.Close}},
@@ -110,8 +112,8 @@ func TestSleep(t *testing.T) {
 
 // The wait is over with the operation, and its results and error are the event's.
 func TestResume(t *testing.T) {
-	accept, into, write, writev, poll := &Accept{}, &ReadInto{}, &Write{}, &Writev{}, &Poll{}
-	for _, ev := range []Event{accept, into, write, writev, poll, &Connect{}, &Close{}, &Read{}} {
+	accept, into, write, writev, poll, file := &Accept{}, &ReadInto{}, &Write{}, &Writev{}, &Poll{}, &SendFile{}
+	for _, ev := range []Event{accept, into, write, writev, poll, file, &Connect{}, &Close{}, &Read{}} {
 		for _, want := range []error{nil, io.EOF} {
 			over, err := ev.Resume(&recorder{}, &backend.Completion{N: 3, Err: want})
 			if !over || err != want {
@@ -119,8 +121,8 @@ func TestResume(t *testing.T) {
 			}
 		}
 	}
-	if accept.Conn != 3 || into.N != 3 || write.N != 3 || writev.N != 3 || poll.Revents != 3 {
-		t.Errorf("results are %d, %d, %d, %d, %d; want 3", accept.Conn, into.N, write.N, writev.N, poll.Revents)
+	if accept.Conn != 3 || into.N != 3 || write.N != 3 || writev.N != 3 || poll.Revents != 3 || file.N != 3 {
+		t.Errorf("results are %d, %d, %d, %d, %d, %d; want 3", accept.Conn, into.N, write.N, writev.N, poll.Revents, file.N)
 	}
 }
 

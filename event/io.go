@@ -128,6 +128,30 @@ func (e *Writev) Resume(_ Reactor, c *backend.Completion) (bool, error) {
 	return true, c.Err
 }
 
+// SendFile waits until Size bytes of the regular file File are sent to the socket FD, without a copy where the system
+// knows how. Where the file ends before, N is how many there were and the error is io.EOF. Bytes that are not in memory
+// are read from the disk meanwhile, which holds up the loop. See sendfile(2).
+type SendFile struct {
+	FD      int
+	File    backend.File  // the event's until the wait is over
+	Timeout time.Duration // 0: none
+
+	N int // bytes sent: less than File.Size only beside an error
+}
+
+// Register implements Event.
+func (e *SendFile) Register(r Reactor) error {
+	e.N = 0
+	r.Submit(backend.Op{Kind: backend.SendFile, FD: e.FD, File: &e.File, Deadline: within(r, e.Timeout)})
+	return nil
+}
+
+// Resume implements Event.
+func (e *SendFile) Resume(_ Reactor, c *backend.Completion) (bool, error) {
+	e.N = c.N
+	return true, c.Err
+}
+
 // Connect waits until the socket FD is connected to Addr. See connect(2).
 type Connect struct {
 	FD      int

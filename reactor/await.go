@@ -67,6 +67,8 @@ func kindOf(ev event.Event) waitKind {
 		return waitsForWrite
 	case *event.Writev:
 		return waitsForSend
+	case *event.SendFile:
+		return waitsForSendFile
 	case *event.Connect, *race:
 		return waitsForConnect
 	case *event.Poll:

@@ -40,6 +40,7 @@ const (
 	waitsForRead
 	waitsForWrite
 	waitsForSend
+	waitsForSendFile
 	waitsForConnect
 	waitsForPoll
 	waitsForClose
@@ -67,6 +68,7 @@ var waitKinds = [...]string{
 	waitsForRead:      "event.ReadInto",
 	waitsForWrite:     "event.Write",
 	waitsForSend:      "event.Writev",
+	waitsForSendFile:  "event.SendFile",
 	waitsForConnect:   "event.Connect",
 	waitsForPoll:      "event.Poll",
 	waitsForClose:     "event.Close",

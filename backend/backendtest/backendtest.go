@@ -53,6 +53,8 @@ var groups = []group{
 	{"ends", endTests},
 	{"accept", acceptTests},
 	{"buffers", bufferTests},
+	{"splice", spliceTests},
+	{"sendfile", sendFileTests},
 	{"cancel", cancelTests},
 	{"deadline", deadlineTests},
 	{"close", closeTests},

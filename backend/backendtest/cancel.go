@@ -39,7 +39,7 @@ var much = sync.OnceValue(func() []byte { return pattern(0, 4<<20) })
 func (r *rig) waiting() []backend.Op {
 	r.Helper()
 	var ops []backend.Op
-	for i := range 3 {
+	for i := range recvWays {
 		a, _ := r.pair()
 		ops = append(ops, recvOps(a)[i])
 	}
@@ -165,7 +165,7 @@ func cancelUnsubmittedWithData(r *rig) {
 	for i := range 60 {
 		r.put(b, pattern(i, 10))
 		r.arrived(a, 10)
-		op := recvOps(a)[i%3]
+		op := recvOps(a)[i%recvWays]
 		t := r.submit(op)
 		r.cancel(t)
 		r.wantBytes("what came", r.untilCanceled(t, a, 10), pattern(i, 10))
@@ -179,8 +179,8 @@ func (r *rig) untilCanceled(t backend.Token, fd, n int) []byte {
 	for {
 		c := r.next(t)
 		switch {
-		case c.Err == nil && c.Data != nil:
-			got = append(got, c.Data...)
+		case c.Err == nil && c.Lease != 0:
+			got = append(got, r.lent(&c)...)
 			r.release(c.Lease)
 		case c.Err == nil:
 			got = append(got, r.records[t].op.Buf[:c.N]...)
@@ -203,7 +203,7 @@ func (r *rig) untilCanceled(t backend.Token, fd, n int) []byte {
 func cancelRacingData(r *rig) {
 	a, b := r.pair()
 	for i := range 200 {
-		op := recvOps(a)[i%3]
+		op := recvOps(a)[i%recvWays]
 		t := r.submit(op)
 		r.poll(0)
 		if i%2 == 0 {

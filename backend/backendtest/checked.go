@@ -73,7 +73,7 @@ type slotState struct {
 // flight is an operation in flight.
 type flight struct {
 	multishot bool
-	lends     bool // a Recv without Buf
+	lends     bool // a Recv without Buf, or a Splice
 	canceled  bool // Cancel was called for it
 	closing   bool // a Close of its descriptor was in flight at the same time
 	before    bool // that Close came later, so it waits for this
@@ -82,7 +82,8 @@ type flight struct {
 	token     backend.Token
 	same      int32 // the next flight of the slot, as index+1
 	fd        int
-	size      int // bytes to send, or room to receive
+	lease     backend.Lease // of a Send, whose bytes are in a pipe
+	size      int           // bytes to send, or room to receive
 	deadline  time.Duration
 	sink      backend.Sink
 	turn      uint64 // in which it was submitted
@@ -99,11 +100,13 @@ type fdState struct {
 // fifo is a list of flights in the order of their submission.
 type fifo struct{ head, tail int32 } // index+1
 
-// loan is a provided buffer on loan.
+// loan is a provided buffer on loan, or a pipe.
 type loan struct {
-	lease backend.Lease
-	data  []byte
-	sum   uint64
+	lease   backend.Lease
+	data    []byte // nil where it is a pipe
+	sum     uint64
+	left    int  // bytes in the pipe
+	sending bool // a Send of it is in flight
 }
 
 // The bounds up to which slots and descriptors are believed. Beyond them the tables would eat the memory of whoever
@@ -185,7 +188,8 @@ func sameOp(a, b *backend.Op) bool {
 		a.Deadline == b.Deadline && sameSink(a.Sink, b.Sink) &&
 		unsafe.SliceData(a.Buf) == unsafe.SliceData(b.Buf) && len(a.Buf) == len(b.Buf) &&
 		unsafe.SliceData(a.Bufs) == unsafe.SliceData(b.Bufs) && len(a.Bufs) == len(b.Bufs) &&
-		unsafe.SliceData(a.Addr) == unsafe.SliceData(b.Addr) && len(a.Addr) == len(b.Addr)
+		unsafe.SliceData(a.Addr) == unsafe.SliceData(b.Addr) && len(a.Addr) == len(b.Addr) &&
+		a.Lease == b.Lease && a.File == b.File
 }
 
 // sameSink compares identities: a sink may be of a type that == cannot compare, such as a func.
@@ -223,10 +227,16 @@ func (c *checked) departs(t backend.Token, op *backend.Op) {
 	c.free = f.next
 	*f = flight{
 		token: t, same: st.head, kind: op.Kind, multishot: op.Multishot, fd: op.FD, events: op.Events,
-		lends: op.Kind == backend.Recv && op.Buf == nil, size: len(op.Buf),
+		lends: op.Kind == backend.Recv && op.Buf == nil || op.Kind == backend.Splice, size: len(op.Buf),
 		deadline: op.Deadline, sink: op.Sink, turn: c.turn,
 	}
 	st.head, st.last = at, t.Generation()
+	switch {
+	case op.File != nil:
+		f.size = max(op.File.Size, 0)
+	case op.Lease != 0:
+		f.lease, f.size = op.Lease, c.sends(op)
+	}
 	for _, b := range op.Bufs {
 		f.size += len(b)
 	}
@@ -248,6 +258,30 @@ func (c *checked) departs(t backend.Token, op *backend.Op) {
 	}
 	f.closing = fd.closes > 0
 	c.push(f, at)
+}
+
+// sends notes that what a pipe holds is to be sent, and returns how much that is.
+func (c *checked) sends(op *backend.Op) int {
+	l := c.loan(op.Lease)
+	switch {
+	case l == nil || l.data != nil:
+		c.errorf("%s: lease %#x lends no pipe", describe(op), op.Lease)
+		return 0
+	case l.sending:
+		c.errorf("%s: another Send of lease %#x is in flight", describe(op), op.Lease)
+	}
+	l.sending = true
+	return l.left
+}
+
+// loan finds what is on loan under l; nil if nothing is.
+func (c *checked) loan(l backend.Lease) *loan {
+	for i := range c.lent {
+		if c.lent[i].lease == l {
+			return &c.lent[i]
+		}
+	}
+	return nil
 }
 
 func (c *checked) push(f *flight, at int32) {
@@ -298,9 +332,9 @@ func (c *checked) listOf(f *flight) *fifo {
 		return nil
 	}
 	switch fd := &c.fds[f.fd]; f.kind {
-	case backend.Accept, backend.Recv, backend.Read:
+	case backend.Accept, backend.Recv, backend.Splice, backend.Read:
 		return &fd.read
-	case backend.Connect, backend.Send, backend.Write:
+	case backend.Connect, backend.Send, backend.SendFile, backend.Write:
 		return &fd.write
 	default:
 		return &fd.other
@@ -388,6 +422,10 @@ func (c *checked) arrives(got *backend.Completion) {
 	c.checkOrder(f, got, bad)
 	c.checkResult(f, got, bad)
 	c.borrow(f, got, bad)
+	if l := c.loan(f.lease); l != nil && f.lease != 0 && !got.More {
+		l.sending = false
+		l.left -= min(max(got.N, 0), l.left)
+	}
 	if !got.More {
 		if f.kind == backend.Close && !early(got.Err) {
 			c.checkClosed(f, bad)
@@ -450,15 +488,24 @@ func (c *checked) checkResult(f *flight, got *backend.Completion, bad func(strin
 		if failed != (got.N < 0) || got.N < -1 {
 			bad("N must be a descriptor, or -1 beside an error")
 		}
-	case backend.Recv, backend.Read:
+	case backend.Recv, backend.Splice, backend.Read:
 		room := f.size
-		if f.lends {
+		if f.lends && f.kind == backend.Splice && got.Lease != 0 && got.Data == nil {
+			room = got.N // in a pipe
+			switch {
+			case failed:
+				bad("a pipe lent beside an error")
+			case !c.caps.Pipes:
+				bad("a pipe lent, and Caps has none")
+			}
+		} else if f.lends {
 			room = len(got.Data)
 			if !failed && room > c.caps.BufferSize {
 				bad("lent %d bytes from buffers of %d", room, c.caps.BufferSize)
 			}
 			if !failed && (got.N != room || got.Lease == 0) {
 				bad("a lent buffer needs N == len(Data) and a Lease")
+				room = max(room, got.N)
 			}
 			if failed && (room > 0 || got.Lease != 0) {
 				bad("a lent buffer beside an error")
@@ -467,7 +514,7 @@ func (c *checked) checkResult(f *flight, got *backend.Completion, bad func(strin
 		if failed && got.N != 0 || !failed && (got.N <= 0 || got.N > room) {
 			bad("N must be 1 to %d, or 0 beside an error", room)
 		}
-	case backend.Send, backend.Write:
+	case backend.Send, backend.SendFile, backend.Write:
 		if !failed && got.N != f.size || failed && (got.N < 0 || got.N > f.size || got.N == f.size && f.size > 0) {
 			bad("N must be all %d bytes, or fewer beside an error", f.size)
 		}
@@ -527,6 +574,11 @@ func (c *checked) borrow(f *flight, got *backend.Completion, bad func(string, ..
 		bad("the capacity of Data, %d, is beyond its length", cap(got.Data))
 	}
 	l := loan{lease: got.Lease, data: got.Data}
+	if f.kind == backend.Splice && got.Data == nil {
+		if l.left = got.N; c.loan(l.lease) != nil {
+			bad("lease %#x is lent already", l.lease)
+		}
+	}
 	if c.sums {
 		l.sum = sum(l.data)
 	}
@@ -545,6 +597,9 @@ func (c *checked) Release(l backend.Lease) {
 		if o.lease != l {
 			continue
 		}
+		if o.sending {
+			c.errorf("Release of lease %#x, of which a Send is in flight", l)
+		}
 		if c.sums && sum(o.data) != o.sum {
 			c.errorf("the bytes lent under lease %#x changed while on loan", l)
 		}
@@ -560,6 +615,27 @@ func (c *checked) Release(l backend.Lease) {
 		return
 	}
 	c.errorf("Release of lease %#x, which is not on loan: released twice, or never lent", l)
+}
+
+func (c *checked) Fetch(l backend.Lease, p []byte) int {
+	c.enter("Fetch")
+	defer c.leave()
+	o := c.loan(l)
+	switch {
+	case o == nil || o.data != nil:
+		c.errorf("Fetch of lease %#x, which lends no pipe", l)
+	case o.sending:
+		c.errorf("Fetch of lease %#x, of which a Send is in flight", l)
+	}
+	n := c.b.Fetch(l, p)
+	if o == nil || o.data != nil {
+		return n
+	}
+	if want := min(len(p), o.left); n != want {
+		c.errorf("Fetch of lease %#x moved %d bytes; %d are left, and there is room for %d", l, n, o.left, len(p))
+	}
+	o.left -= min(max(n, 0), o.left)
+	return n
 }
 
 func (c *checked) Wake() {

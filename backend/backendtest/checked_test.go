@@ -18,17 +18,19 @@ import (
 
 // fake does what a test tells it to.
 type fake struct {
-	now     time.Duration
-	slot    uint32
-	token   func() backend.Token           // what Submit returns; nil for fresh ones
-	submit  func(op *backend.Op)           // what Submit does besides
-	poll    func(dst []backend.Completion) // what Poll does besides
-	out     []backend.Completion           // what Poll delivers
-	pollN   int                            // what Poll returns, where it is not 0
-	pollErr error                          //
-	called  map[string]int                 // calls that came through
-	during  func(c backend.Backend)        // called from within Poll
-	wrapped backend.Backend                // what during gets
+	now      time.Duration
+	slot     uint32
+	token    func() backend.Token           // what Submit returns; nil for fresh ones
+	submit   func(op *backend.Op)           // what Submit does besides
+	poll     func(dst []backend.Completion) // what Poll does besides
+	out      []backend.Completion           // what Poll delivers
+	pollN    int                            // what Poll returns, where it is not 0
+	pollErr  error                          //
+	fetched  int                            // what Fetch returns
+	pipeless bool
+	called   map[string]int          // calls that came through
+	during   func(c backend.Backend) // called from within Poll
+	wrapped  backend.Backend         // what during gets
 }
 
 func (f *fake) Start() error { f.called["Start"]++; return nil }
@@ -61,11 +63,12 @@ func (f *fake) Poll(dst []backend.Completion, until time.Duration) (int, error) 
 	return n, f.pollErr
 }
 
-func (f *fake) Release(backend.Lease) { f.called["Release"]++ }
-func (f *fake) Wake()                 { f.called["Wake"]++ }
-func (f *fake) Now() time.Duration    { return f.now }
+func (f *fake) Release(backend.Lease)           { f.called["Release"]++ }
+func (f *fake) Fetch(backend.Lease, []byte) int { f.called["Fetch"]++; return f.fetched }
+func (f *fake) Wake()                           { f.called["Wake"]++ }
+func (f *fake) Now() time.Duration              { return f.now }
 func (f *fake) Caps() backend.Caps {
-	return backend.Caps{Name: "fake", BufferSize: 100, BufferCount: 2}
+	return backend.Caps{Name: "fake", BufferSize: 100, BufferCount: 2, Pipes: !f.pipeless}
 }
 func (f *fake) Stats() backend.Stats { f.called["Stats"]++; return backend.Stats{} }
 func (f *fake) Close() error         { f.called["Close"]++; return nil }
@@ -118,7 +121,13 @@ var (
 	accepts  = backend.Op{Kind: backend.Accept, FD: 5, Multishot: true}
 	pollIn   = backend.Op{Kind: backend.Poll, FD: 5, Events: unix.POLLIN}
 	closeOp  = backend.Op{Kind: backend.Close, FD: 5}
+	spliceOp = backend.Op{Kind: backend.Splice, FD: 5}
+	sendPipe = backend.Op{Kind: backend.Send, FD: 5, Lease: 1}
+	sendPart = backend.Op{Kind: backend.SendFile, FD: 5, File: &backend.File{Size: 10}}
 )
+
+// piped is n bytes lent in a pipe.
+func piped(n int, l backend.Lease) backend.Completion { return backend.Completion{N: n, Lease: l} }
 
 func with(op backend.Op, change func(*backend.Op)) backend.Op {
 	change(&op)
@@ -399,6 +408,67 @@ var faults = []struct {
 		tr.c.Release(1)
 	}},
 	{"released unlent", "Release of lease 0x7, which is not on loan", func(tr *trial) { tr.c.Release(7) }},
+	{"pipe without lease", "needs N == len(Data) and a Lease", func(tr *trial) { tr.deliver(of(tr.op(spliceOp), piped(5, 0))) }},
+	{"pipe for a receive", "needs N == len(Data) and a Lease", func(tr *trial) { tr.deliver(of(tr.op(recvLent), piped(5, 1))) }},
+	{"pipe of nothing", "N must be 1 to 0", func(tr *trial) { tr.deliver(of(tr.op(spliceOp), piped(0, 1))) }},
+	{"pipe beside an error", "a pipe lent beside an error", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), backend.Completion{Lease: 1, Err: io.EOF}))
+	}},
+	{"pipe unannounced", "Caps has none", func(tr *trial) {
+		tr.pipeless = true
+		tr.c.(*checked).caps = tr.Caps()
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+	}},
+	{"pipe lent twice", "lease 0x1 is lent already", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)), of(tr.op(spliceOp), piped(5, 1)))
+	}},
+	{"splice overtakes", "law 3", func(tr *trial) {
+		tr.op(recvBuf)
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+	}},
+	{"send of no pipe", "lease 0x1 lends no pipe", func(tr *trial) { tr.op(sendPipe) }},
+	{"send of a buffer", "lease 0x1 lends no pipe", func(tr *trial) {
+		tr.deliver(of(tr.op(recvLent), lent(5, 1, false)))
+		tr.op(sendPipe)
+	}},
+	{"two sends of a pipe", "another Send of lease 0x1 is in flight", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.op(sendPipe)
+		tr.op(sendPipe)
+	}},
+	{"short send of a pipe", "N must be all 5 bytes", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.deliver(of(tr.op(sendPipe), eventually(4, nil)))
+	}},
+	{"fetch while it is sent", "of which a Send is in flight", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.op(sendPipe)
+		tr.fetched = 3
+		tr.c.Fetch(1, make([]byte, 3))
+	}},
+	{"fetch of no pipe", "which lends no pipe", func(tr *trial) { tr.c.Fetch(1, make([]byte, 3)) }},
+	{"fetch of too little", "moved 4 bytes; 5 are left", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.fetched = 4
+		tr.c.Fetch(1, make([]byte, 9))
+	}},
+	{"fetch of what was sent", "moved 2 bytes; 1 are left", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.deliver(of(tr.op(sendPipe), eventually(4, syscall.EPIPE)))
+		tr.fetched = 2
+		tr.c.Fetch(1, make([]byte, 9))
+	}},
+	{"released while it is sent", "of which a Send is in flight", func(tr *trial) {
+		tr.deliver(of(tr.op(spliceOp), piped(5, 1)))
+		tr.op(sendPipe)
+		tr.c.Release(1)
+	}},
+	{"short part of a file", "N must be all 10 bytes", func(tr *trial) { tr.deliver(of(tr.op(sendPart), eventually(9, nil))) }},
+	{"all of a part and an end", "N must be all 10 bytes", func(tr *trial) { tr.deliver(of(tr.op(sendPart), eventually(10, io.EOF))) }},
+	{"file overtakes", "law 3", func(tr *trial) {
+		tr.op(sendTen)
+		tr.deliver(of(tr.op(sendPart), eventually(10, nil)))
+	}},
 	{"lent bytes overwritten", "changed while on loan", func(tr *trial) {
 		c := of(tr.op(recvLent), lent(9, 1, false))
 		tr.deliver(c)
@@ -461,6 +531,14 @@ func TestCheckedAccepts(t *testing.T) {
 	tr.deliver(of(tr.op(sendTen), eventually(10, nil)), of(tr.op(pollIn), eventually(unix.POLLIN|unix.POLLHUP, nil)))
 	tr.deliver(of(tr.op(accept), eventually(0, nil)), of(tr.op(accept), eventually(-1, syscall.EMFILE)))
 	tr.deliver(of(tr.op(sendTen), eventually(9, syscall.ECONNRESET)))
+	tr.deliver(of(tr.op(sendPart), eventually(10, nil)), of(tr.op(sendPart), eventually(9, io.EOF)))
+	tr.deliver(of(tr.op(spliceOp), piped(500, 1)), of(tr.op(spliceOp), lent(50, 2, false)))
+	tr.deliver(of(tr.op(sendPipe), eventually(400, syscall.EPIPE)))
+	tr.fetched = 60
+	tr.c.Fetch(1, make([]byte, 60))
+	tr.deliver(of(tr.op(sendPipe), eventually(40, nil)))
+	tr.c.Release(1)
+	tr.c.Release(2)
 	tr.deliver(of(tr.op(backend.Op{Kind: backend.Send, FD: 5}), eventually(0, nil)))
 	tr.deliver(of(tr.op(backend.Op{Kind: backend.Send, FD: 5}), eventually(0, syscall.EPIPE)))
 	tr.deliver(of(tr.op(backend.Op{Kind: backend.Connect, FD: 5, Addr: []byte{1}}), eventually(0, syscall.ECONNREFUSED)))

@@ -136,7 +136,7 @@ func submitWhileClosing(r *rig) {
 
 // closeSendsFIN has a receive in flight, which alone would keep the kernel from telling the peer.
 func closeSendsFIN(r *rig) {
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		t := r.submit(recvOps(a)[i])
 		r.wantPending(t)
@@ -303,7 +303,7 @@ func closeAndReuse(r *rig) {
 		r.ok("socketpair", err)
 		a, b := p[0], p[1]
 		numbers[a] = true
-		op := recvOps(a)[i%3]
+		op := recvOps(a)[i%recvWays]
 		op.Sink = s
 		if i%4 == 1 {
 			op.Deadline = r.in(time.Hour)

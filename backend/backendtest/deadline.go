@@ -83,7 +83,7 @@ func (r *rig) sleepPast(when time.Duration) {
 
 // dataWins has both the data and the deadline come between two Polls (law 5).
 func dataWins(r *rig) {
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		op := recvOps(a)[i]
 		op.Deadline = r.in(5 * moment)
@@ -119,7 +119,7 @@ func dataWins(r *rig) {
 // dataWinsOverPast has the data there before the operation, and the deadline too.
 func dataWinsOverPast(r *rig) {
 	time.Sleep(time.Millisecond)
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		r.put(b, []byte("x"))
 		r.arrived(a, 1)
@@ -143,7 +143,7 @@ func dataWinsOverPast(r *rig) {
 func deadlineNothingLost(r *rig) {
 	a, b := r.pair()
 	for i := range 60 {
-		op := recvOps(a)[i%3]
+		op := recvOps(a)[i%recvWays]
 		op.Deadline = r.in(time.Duration(i%7) * 100 * time.Microsecond)
 		t := r.submit(op)
 		for range i % 5 {

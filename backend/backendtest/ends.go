@@ -44,8 +44,11 @@ func recvOps(fd int) []backend.Op {
 		{Kind: backend.Recv, FD: fd, Buf: make([]byte, 100)},
 		{Kind: backend.Recv, FD: fd},
 		{Kind: backend.Recv, FD: fd, Multishot: true},
+		{Kind: backend.Splice, FD: fd},
 	}
 }
+
+const recvWays = 4 // how many those are
 
 func eof(r *rig) {
 	a, b := r.pair()
@@ -59,7 +62,7 @@ func eof(r *rig) {
 }
 
 func eofPending(r *rig) {
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		op := recvOps(a)[i]
 		t := r.submit(op)
@@ -152,7 +155,7 @@ func halfClose(r *rig) {
 }
 
 func reset(r *rig) {
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		r.reset(b)
 		r.ok("wait for the reset", waitFor(a, unix.POLLIN))
@@ -163,7 +166,7 @@ func reset(r *rig) {
 }
 
 func resetPending(r *rig) {
-	for i := range 3 {
+	for i := range recvWays {
 		a, b := r.pair()
 		t := r.submit(recvOps(a)[i])
 		r.wantPending(t)
@@ -174,20 +177,20 @@ func resetPending(r *rig) {
 
 // resetAfterData has data there, and a reset behind it. The kernel keeps what it has acknowledged.
 func resetAfterData(r *rig) {
-	for i := range 6 {
+	for i := range 2 * recvWays {
 		a, b := r.pair()
-		op := recvOps(a)[i%3]
+		op := recvOps(a)[i%recvWays]
 		var t backend.Token
-		if i < 3 {
+		if i < recvWays {
 			t = r.submit(op)
 			r.wantPending(t)
 		}
 		r.put(b, pattern(i, 10))
-		if i >= 3 {
+		if i >= recvWays {
 			r.arrived(a, 10)
 		}
 		r.reset(b)
-		if i >= 3 {
+		if i >= recvWays {
 			r.ok("wait for the reset", waitFor(a, unix.POLLHUP))
 			t = r.submit(op)
 		}

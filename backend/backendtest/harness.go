@@ -360,6 +360,19 @@ func (r *rig) stream(t backend.Token, n int) []byte {
 	return all
 }
 
+// lent gives the bytes that c lends, out of the pipe where that is where they are. The lease stays the test's to release.
+func (r *rig) lent(c *backend.Completion) []byte {
+	r.Helper()
+	if c.Data != nil || c.Lease == 0 {
+		return c.Data
+	}
+	p := make([]byte, c.N)
+	if n := r.b.Fetch(c.Lease, p); n != c.N {
+		r.Fatalf("Fetch moved %d bytes of %s", n, show(c))
+	}
+	return p
+}
+
 // pattern gives n bytes of an endless text from offset on, in which any byte that is missing, doubled or out of place
 // shows.
 func pattern(offset, n int) []byte {

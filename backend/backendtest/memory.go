@@ -19,6 +19,7 @@ var memoryTests = []test{
 	{name: "stack_moves", body: stackMoves},
 	{name: "nothing_allocated", body: nothingAllocated},
 	{name: "nothing_allocated_bare", body: nothingAllocated, options: options{raw: true}},
+	{name: "nothing_allocated_sending_on", body: nothingAllocatedSendingOn, options: options{raw: true}},
 	{name: "nothing_allocated_connecting", body: nothingAllocatedConnecting, options: options{raw: true}},
 }
 
@@ -305,6 +306,49 @@ func nothingAllocated(r *rig) {
 			c := &p.conns[i]
 			r.records[c.in] = &record{op: backend.Op{Kind: backend.Recv, FD: c.a}}
 		}
+	}
+}
+
+// nothingAllocatedSendingOn sends on what comes, and parts of a file.
+func nothingAllocatedSendingOn(r *rig) {
+	from, source := r.pair()
+	to, reader := r.pair()
+	s := &sink{t: r.TB}
+	part := backend.File{FD: r.file(pattern(0, 1000)), Offset: 100, Size: 200}
+	data, buf := pattern(0, 100), make([]byte, 300)
+	var op backend.Op
+	var got backend.Completion
+	step := func(o backend.Op) bool {
+		op = o
+		op.Sink = s
+		r.step(&got, &op)
+		return got.Err == nil
+	}
+	round := func() bool {
+		if n, _ := unix.Write(source, data); n != len(data) || !step(backend.Op{Kind: backend.Splice, FD: from}) {
+			return false
+		}
+		lease := got.Lease
+		if !step(sendLent(to, &got)) || !step(backend.Op{Kind: backend.SendFile, FD: to, File: &part}) {
+			return false
+		}
+		r.b.Release(lease)
+		n, _ := unix.Read(reader, buf)
+		return n == len(buf)
+	}
+	ok := true
+	rounds := func() {
+		for i := 0; i < 100 && ok; i++ {
+			ok = round()
+		}
+	}
+	rounds()
+	n := allocations(rounds)
+	if !ok {
+		r.Fatalf("the traffic failed: %s", show(&got))
+	}
+	if n != 0 && !raceEnabled {
+		r.Errorf("100 rounds allocate %d times; want 0", n)
 	}
 }
 

@@ -22,6 +22,7 @@ type reference struct {
 	cfg     backend.Config
 	begin   time.Time
 	junk    []any
+	scratch [1 << 14]byte
 	dry     bool
 	ticks   int
 	slots   []refOp
@@ -138,6 +139,8 @@ func (r *reference) Submit(op *backend.Op) backend.Token {
 	switch err := op.Check(); {
 	case err != nil && !(r.is("unchecked") && op.Kind == backend.Send):
 		r.finish(slot, failure(op, err))
+	case op.Lease != 0:
+		r.finish(slot, failure(op, backend.ErrNoPipe))
 	case r.flying > r.cfg.MaxOps && !r.is("unbounded") && (op.Kind != backend.Close || r.is("no room to close")):
 		r.finish(slot, failure(op, backend.ErrTooManyOps))
 	case r.closing(slot) && !r.is("goes on after close"):
@@ -207,6 +210,9 @@ func (r *reference) Release(l backend.Lease) {
 		r.unlent = append(r.unlent, uint32(l)-1)
 	}
 }
+
+// Fetch has nothing: Splice lends memory here.
+func (r *reference) Fetch(backend.Lease, []byte) int { return 0 }
 
 func (r *reference) Wake() {
 	if !r.is("wakes whoever is there") {
@@ -311,11 +317,11 @@ func (r *reference) wait(now, until time.Duration) {
 				until = min(until, now+time.Millisecond)
 				continue
 			}
-		case backend.Send, backend.Write:
+		case backend.Send, backend.SendFile, backend.Write:
 			p.Events = unix.POLLOUT
 		case backend.Poll:
 			p.Events = o.op.Events
-		case backend.Recv:
+		case backend.Recv, backend.Splice:
 			if o.op.Buf == nil && len(r.unlent) == 0 {
 				continue
 			}
@@ -354,7 +360,7 @@ func (r *reference) step() {
 		}
 		q := refQueue{o.op.FD, 0}
 		switch o.op.Kind {
-		case backend.Connect, backend.Send, backend.Write:
+		case backend.Connect, backend.Send, backend.SendFile, backend.Write:
 			q.side = 1
 		case backend.Poll:
 			q.side = 2 + int(s)
@@ -486,8 +492,8 @@ func (r *reference) try(s uint32) {
 				err = connected(op.FD)
 			}
 			n = 0
-		case backend.Recv, backend.Read:
-			if op.Kind == backend.Recv && notSocket(op.FD) {
+		case backend.Recv, backend.Splice, backend.Read:
+			if op.Kind != backend.Read && notSocket(op.FD) {
 				err = unix.ENOTSOCK
 				break
 			}
@@ -547,6 +553,23 @@ func (r *reference) try(s uint32) {
 			}
 			c.N = o.done
 			if err == nil && o.done < len(op.Buf) && !r.is("short send") {
+				continue
+			}
+		case backend.SendFile:
+			buf := r.scratch[:min(op.File.Size-o.done, len(r.scratch))]
+			offset := op.File.Offset + int64(o.done)
+			if r.is("sends the start of the file") {
+				offset = int64(o.done)
+			}
+			if n, err = unix.Pread(op.File.FD, buf, offset); n == 0 && err == nil && len(buf) > 0 && !r.is("no end of the file") {
+				err = io.EOF
+			}
+			if err == nil {
+				n, err = unix.SendmsgN(op.FD, buf[:n], nil, nil, unix.MSG_NOSIGNAL)
+				o.done += max(n, 0)
+			}
+			c.N = o.done
+			if err == nil && n > 0 && o.done < op.File.Size {
 				continue
 			}
 		case backend.Poll:

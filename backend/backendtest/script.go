@@ -367,12 +367,16 @@ func (m *model) send() *step {
 // mayRecv tells whether another receive may wait in line at e: not behind one whose pieces the backend chooses, for the
 // performer goes on with that one until it has what the model says.
 func mayRecv(e *end) bool {
-	return len(e.recvs) < 5 && (len(e.recvs) == 0 || e.recvs[len(e.recvs)-1].kind != "take")
+	if len(e.recvs) == 0 {
+		return true
+	}
+	last := e.recvs[len(e.recvs)-1].kind
+	return len(e.recvs) < 5 && last != "take" && last != "splice"
 }
 
 func (m *model) recv() *step {
 	e := m.anyEnd()
-	kind := [...]string{"recv", "recv", "take", "multi"}[m.pick(4)]
+	kind := [...]string{"recv", "recv", "take", "multi", "splice"}[m.pick(5)]
 	size := 1 + m.pick(2000)
 	late := m.pick(6) == 0
 	if !mayRecv(e) || late && kind == "multi" {
@@ -611,6 +615,9 @@ func (p *performer) recv(c *call, late bool) {
 		c.buf = make([]byte, c.size)
 		op.Buf = c.buf
 	}
+	if c.kind == "splice" {
+		op.Kind = backend.Splice
+	}
 	if late {
 		op.Deadline = 1
 	}
@@ -630,8 +637,8 @@ func (p *performer) take(until time.Duration) {
 			c.end.fd = got.N
 		case c.kind == "recv":
 			o.data = append(o.data, c.buf[:got.N]...)
-		case c.kind == "take" || c.kind == "multi":
-			o.data = append(o.data, got.Data...)
+		case c.kind == "take" || c.kind == "multi" || c.kind == "splice":
+			o.data = append(o.data, r.lent(&got)...)
 			if got.Lease != 0 {
 				p.held = append(p.held, got.Lease)
 			}
@@ -639,7 +646,7 @@ func (p *performer) take(until time.Duration) {
 				r.release(p.held[0])
 				p.held = p.held[1:]
 			}
-			if c.kind == "take" && got.Err == nil && len(o.data) < p.step.bytes(c) {
+			if c.kind != "multi" && got.Err == nil && len(o.data) < p.step.bytes(c) {
 				p.recv(c, false) // the rest comes in pieces of the backend's choice
 				continue
 			}

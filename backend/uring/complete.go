@@ -30,7 +30,7 @@ func (p *proactor) complete(data uint64, res int32, flags uint32) {
 	switch {
 	case o.State&waiting != 0:
 		p.ready(o, res)
-	case o.Kind == backend.Recv:
+	case o.Kind == backend.Recv || o.Kind == backend.Splice:
 		p.received(o, res, flags)
 	case o.Kind == backend.Send || o.Kind == backend.Write:
 		p.sent(o, res)
@@ -49,6 +49,8 @@ func (p *proactor) complete(data uint64, res int32, flags uint32) {
 func (p *proactor) ready(o *ops.Op, res int32) {
 	o.State &^= waiting
 	switch errno := unix.Errno(-res); {
+	case isDirect(o) && (res >= 0 || errno == unix.ECANCELED):
+		p.Begin(o) // though o may be to end: it is tried first
 	case res >= 0 || errno == unix.ECANCELED || errno == unix.EINTR:
 		p.resume(o)
 	default:

@@ -22,6 +22,7 @@ func (p *proactor) Poll(dst []backend.Completion, until time.Duration) (int, err
 // turn submits and collects until there is something to return for.
 func (p *proactor) turn(until time.Duration) error {
 	for {
+		p.carryOut()
 		p.supply()
 		p.feed()
 		p.dequeue()
@@ -61,7 +62,7 @@ func (p *proactor) turn(until time.Duration) error {
 
 // backlog tells whether there is something to submit.
 func (p *proactor) backlog() bool {
-	return p.ring.Pending() > 0 || !p.queue.empty() || !p.parked.empty() && p.pool.given > 0
+	return !p.direct.empty() || p.ring.Pending() > 0 || !p.queue.empty() || !p.parked.empty() && p.pool.given > 0
 }
 
 // wait blocks until there is a completion, until the given time, or until it is woken, which ends the turn.

@@ -34,14 +34,19 @@ func tokenOf(data uint64) backend.Token { return backend.Token(data &^ tagMask) 
 
 // What ops.Op.State says of an operation.
 const (
-	flying  = 1 << iota // it has a request in the kernel
-	waiting             // its request, or the next one, waits until the descriptor is ready, to start over then
-	edge                // a Poll whose request tells of every change
-	again               // a Connect that was begun by an earlier request
+	flying   = 1 << iota // it has a request in the kernel
+	waiting              // its request, or the next one, waits until the descriptor is ready, to start over then
+	edge                 // a Poll whose request tells of every change
+	again                // a Connect that was begun by an earlier request
+	pipeless             // a Splice for which there is no pipe, so that it is a Recv
 )
 
 // Begin is ops.Engine's.
 func (p *proactor) Begin(o *ops.Op) {
+	if isDirect(o) {
+		p.direct.push(uint64(o.Token()))
+		return
+	}
 	if !p.queue.empty() || !p.request(o) {
 		p.queue.push(userData(o))
 	}
@@ -65,7 +70,7 @@ func (p *proactor) await(o *ops.Op) {
 // end finishes o with an error, having moved what it has.
 func (p *proactor) end(o *ops.Op, err error) {
 	n := 0
-	if o.Kind == backend.Send || o.Kind == backend.Write {
+	if o.Kind == backend.Send || o.Kind == backend.SendFile || o.Kind == backend.Write {
 		n = o.Moved()
 	}
 	p.table.Finish(o, n, err, nil, 0)
@@ -93,7 +98,7 @@ func (p *proactor) request(o *ops.Op) bool {
 	switch {
 	case o.State&waiting != 0:
 		e.PrepPoll(fd, readiness(o.Kind), false)
-	case o.Kind == backend.Recv:
+	case o.Kind == backend.Recv || o.Kind == backend.Splice:
 		p.prepRecv(e, o)
 	case o.Kind == backend.Send && refers != nil:
 		e.PrepSendmsg(fd, (*ring.Msghdr)(refers))
@@ -118,7 +123,7 @@ func (p *proactor) request(o *ops.Op) bool {
 // readiness is what an operation of that kind waits for in its descriptor.
 func readiness(k backend.Kind) uint32 {
 	switch k {
-	case backend.Connect, backend.Send, backend.Write:
+	case backend.Connect, backend.Send, backend.SendFile, backend.Write:
 		return unix.POLLOUT
 	}
 	return unix.POLLIN
@@ -126,6 +131,9 @@ func readiness(k backend.Kind) uint32 {
 
 // Abort is ops.Engine's. The request's own completion decides: if it has a result, that is o's.
 func (p *proactor) Abort(o *ops.Op) {
+	if isDirect(o) {
+		return // carryOut tries it first
+	}
 	if o.State&flying == 0 {
 		p.end(o, o.Cause()) // it waits in a fifo, where its token will find nothing
 		return

@@ -8,6 +8,7 @@ import (
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/internal/ops"
+	"github.com/eyewall/eyewall/backend/internal/zerocopy"
 	"github.com/eyewall/eyewall/backend/uring/internal/ring"
 )
 
@@ -24,6 +25,7 @@ type proactor struct {
 	can   abilities
 	table *ops.Table
 
+	direct  fifo // tokens of operations that are system calls of their own
 	queue   fifo // what found the submission queue full: user data of requests to make
 	parked  fifo // tokens of receives that wait for a buffer
 	flying  int  // requests in the kernel that will have a final completion
@@ -47,11 +49,13 @@ type resources struct {
 	ring  *ring.Ring
 	arena ring.Arena
 	pool  pool
+	pipes zerocopy.Pipes
 	waker waker
 }
 
 func (res *resources) free() {
 	res.waker.close()
+	res.pipes.Close()
 	res.pool.drop()
 	if res.ring != nil {
 		res.ring.UnregisterFD()
@@ -109,9 +113,19 @@ func (p *proactor) Submit(op *backend.Op) backend.Token { return p.table.Submit(
 func (p *proactor) Cancel(t backend.Token) { p.table.Cancel(t) }
 
 func (p *proactor) Release(l backend.Lease) {
-	if l != 0 {
+	switch pipe, ok := pipeOf(l); {
+	case ok:
+		p.pipes.Release(pipe)
+	case l != 0:
 		p.pool.release(l)
 	}
+}
+
+func (p *proactor) Fetch(l backend.Lease, b []byte) int {
+	if pipe, ok := pipeOf(l); ok && p.pipes.Lends(pipe) {
+		return p.pipes.Fetch(pipe, b)
+	}
+	return 0
 }
 
 func (p *proactor) Wake() { p.waker.wake() }
@@ -126,6 +140,7 @@ func (p *proactor) Caps() backend.Caps {
 		Rung:        p.rung.name,
 		Multishot:   p.rung.multishot,
 		Provided:    true,
+		Pipes:       zerocopy.Can,
 		Batch:       256,
 		BufferSize:  p.pool.size,
 		BufferCount: p.pool.count,

@@ -42,10 +42,12 @@ type Op struct {
 // Extra is what an operation needs that does not just wait, as an Accept does, or a Recv that is lent what comes: those
 // are the many.
 type Extra struct {
-	Moved int // bytes of Send and Write done so far, the events of Poll; the engine keeps it
+	Moved int // bytes of Send, SendFile and Write done so far, the events of Poll; the engine keeps it
 	Buf   []byte
 	Bufs  [][]byte
 	Addr  []byte
+	Lease backend.Lease
+	File  *backend.File
 	timer timers.Timer[*Op] // the deadline
 	next  *Extra            // in the free list
 }
@@ -69,7 +71,7 @@ const (
 
 func (o *Op) direction() direction {
 	switch o.Kind {
-	case backend.Connect, backend.Send, backend.Write:
+	case backend.Connect, backend.Send, backend.SendFile, backend.Write:
 		return writing
 	case backend.Poll:
 		return polling
@@ -120,8 +122,10 @@ func (o *Op) Moved() int {
 	return o.Extra.Moved
 }
 
-// Lent tells whether it is a Recv that is lent what comes.
-func (o *Op) Lent() bool { return o.Kind == backend.Recv && (o.Extra == nil || o.Extra.Buf == nil) }
+// Lent tells whether it is lent what comes.
+func (o *Op) Lent() bool {
+	return o.Kind == backend.Recv && (o.Extra == nil || o.Extra.Buf == nil) || o.Kind == backend.Splice
+}
 
 // Aborted tells whether Abort was asked for.
 func (o *Op) Aborted() bool { return o.cause != 0 }
@@ -421,7 +425,7 @@ func (t *Table) extend(o *Op, op *backend.Op) {
 	} else {
 		t.freeExtra, e.next = e.next, nil
 	}
-	e.Moved, e.Buf, e.Bufs, e.Addr, o.Extra = 0, op.Buf, op.Bufs, op.Addr, e
+	e.Moved, e.Buf, e.Bufs, e.Addr, e.Lease, e.File, o.Extra = 0, op.Buf, op.Bufs, op.Addr, op.Lease, op.File, e
 	if op.Deadline != 0 {
 		e.timer.Value = o
 		t.deadlines.Set(&e.timer, op.Deadline)
@@ -450,7 +454,7 @@ func (t *Table) alloc() *Op {
 func (t *Table) release(o *Op) {
 	if e := o.Extra; e != nil {
 		t.deadlines.Stop(&e.timer)
-		e.Buf, e.Bufs, e.Addr, e.timer.Value = nil, nil, nil, nil
+		e.Buf, e.Bufs, e.Addr, e.File, e.timer.Value = nil, nil, nil, nil, nil
 		e.next, t.freeExtra = t.freeExtra, e
 	}
 	generation := o.generation + 1

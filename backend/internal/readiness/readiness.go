@@ -17,6 +17,7 @@ import (
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/internal/ops"
+	"github.com/eyewall/eyewall/backend/internal/zerocopy"
 )
 
 // What is known of a descriptor, in ops.FD.State. The first bits are those of Ready.
@@ -43,6 +44,7 @@ type Backend struct {
 	poller Poller
 	traits Traits
 	pool   pool
+	pipes  zerocopy.Pipes
 	gather gather
 
 	begun   ring            // descriptors with an operation that began
@@ -95,7 +97,21 @@ func (b *Backend) Submit(op *backend.Op) backend.Token { return b.table.Submit(o
 func (b *Backend) Cancel(t backend.Token) { b.table.Cancel(t) }
 
 // Release is Backend.Release.
-func (b *Backend) Release(l backend.Lease) { b.pool.release(l) }
+func (b *Backend) Release(l backend.Lease) {
+	if pipe, ok := pipeOf(l); ok {
+		b.pipes.Release(pipe)
+		return
+	}
+	b.pool.release(l)
+}
+
+// Fetch is Backend.Fetch.
+func (b *Backend) Fetch(l backend.Lease, p []byte) int {
+	if pipe, ok := pipeOf(l); ok && b.pipes.Lends(pipe) {
+		return b.pipes.Fetch(pipe, p)
+	}
+	return 0
+}
 
 // Now is Backend.Now.
 func (b *Backend) Now() time.Duration { return time.Since(b.start) }
@@ -107,7 +123,7 @@ func (b *Backend) Stats() backend.Stats { return b.table.Stats }
 func (b *Backend) Caps() backend.Caps {
 	return backend.Caps{
 		Name: b.traits.Name, Batch: b.traits.Batch,
-		BufferSize: b.pool.size, BufferCount: b.pool.count,
+		BufferSize: b.pool.size, BufferCount: b.pool.count, Pipes: zerocopy.Can,
 	}
 }
 
@@ -136,6 +152,7 @@ func (b *Backend) Close() error {
 	b.table.EndPoll()
 	b.table.Unreported(func(fd int) { closeFD(fd) })
 	b.pool = pool{size: b.pool.size, count: b.pool.count}
+	b.pipes.Close()
 	return b.poller.Close()
 }
 

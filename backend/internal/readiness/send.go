@@ -10,8 +10,12 @@ import (
 
 // send sends what is left of the operation's bytes, as much as goes.
 func (b *Backend) send(f *ops.FD, o *ops.Op) {
-	b.table.Stats.Syscalls++
 	x := o.Extra
+	if x.Lease != 0 {
+		b.sendPipe(f, o)
+		return
+	}
+	b.table.Stats.Syscalls++
 	if x.Bufs != nil {
 		n, more, e := b.gather.send(f.Num, x.Bufs, x.Moved)
 		b.wrote(f, o, n, more, e)

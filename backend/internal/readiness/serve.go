@@ -14,6 +14,7 @@ const (
 	tried      = 1 << iota // it met the kernel at least once
 	connecting             // connect(2) has begun
 	resting                // it is tried again after a while, as no event will tell when
+	pipeless               // a Splice for which there is no pipe, so that it is a Recv
 )
 
 // What is done at a time for one direction of one descriptor is bounded, so that none starves the others.
@@ -82,6 +83,8 @@ func (b *Backend) tryWriting(f *ops.FD, o *ops.Op) {
 	switch o.Kind {
 	case backend.Send:
 		b.send(f, o)
+	case backend.SendFile:
+		b.sendFile(f, o)
 	case backend.Write:
 		b.write(f, o)
 	default:
@@ -91,10 +94,12 @@ func (b *Backend) tryWriting(f *ops.FD, o *ops.Op) {
 
 func (b *Backend) tryReading(f *ops.FD, o *ops.Op) {
 	switch o.Kind {
-	case backend.Recv:
+	case backend.Recv, backend.Splice:
 		switch {
-		case recvReads && !b.isSocket(f):
+		case (recvReads || o.Kind == backend.Splice) && !b.isSocket(f): // read(2) and splice(2) take anything
 			b.finish(o, 0, syscall.ENOTSOCK)
+		case o.Kind == backend.Splice && o.State&pipeless == 0:
+			b.splice(f, o)
 		case o.Lent():
 			b.recvLent(f, o)
 		default:

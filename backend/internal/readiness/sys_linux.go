@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/eyewall/eyewall/backend/internal/zerocopy"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,6 +33,10 @@ func acceptFD(fd int32) (int, syscall.Errno) {
 func connectFD(fd int32, addr []byte) syscall.Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(addr))), uintptr(len(addr)))
 	return e
+}
+
+func (*Backend) sendFileFD(fd, file int32, offset int64, n int) (int, syscall.Errno) {
+	return zerocopy.SendFile(fd, file, offset, n)
 }
 
 // gather sends several pieces in one call.

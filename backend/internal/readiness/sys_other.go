@@ -32,6 +32,19 @@ func connectFD(fd int32, addr []byte) syscall.Errno {
 	return errnoOf(err)
 }
 
+// sendFileFD copies: the sendfile(2) of these systems, where there is one, is another on each.
+func (b *Backend) sendFileFD(fd, file int32, offset int64, n int) (int, syscall.Errno) {
+	p := b.pool.room() // for a moment, without lending it
+	if p == nil {
+		p = make([]byte, 4<<10)
+	}
+	n, err := unix.Pread(int(file), p[:min(n, len(p))], offset)
+	if n <= 0 {
+		return 0, errnoOf(err)
+	}
+	return sendFD(fd, p[:n])
+}
+
 // gather sends several pieces in one call.
 type gather struct{ list [][]byte }
 

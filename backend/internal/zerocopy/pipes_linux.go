@@ -1,0 +1,148 @@
+//go:build !eyewall_portable
+
+package zerocopy
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pipes has the pipes of one backend, by a number from 1 on. The zero Pipes has none yet, and makes them when they are
+// needed. It belongs to the backend's thread.
+type Pipes struct {
+	pipes  []pipe
+	spare  []uint16 // numbers of pipes that are open, empty and not lent, the one used last at the end
+	shut   []uint16 // numbers of pipes that are closed
+	closed bool     // all of them, by Close
+}
+
+type pipe struct {
+	in, out int32
+	left    int // bytes in it
+	open    bool
+	lent    bool
+}
+
+// Can tells whether there are pipes on this system.
+const Can = true
+
+// Take moves what has come on the socket fd into a pipe and lends that: n bytes, or 0 at the end of the stream, where
+// nothing is lent. ok is false where no pipe is to be had, or the socket is of a kind that knows none.
+func (p *Pipes) Take(fd int32) (number uint16, n int, ok bool, errno syscall.Errno) {
+	number = p.open()
+	if number == 0 {
+		return 0, 0, false, 0
+	}
+	x := &p.pipes[number-1]
+	n, errno = splice(fd, x.in, size)
+	if n <= 0 || errno != 0 {
+		p.spare = append(p.spare, number)
+		return 0, 0, errno != unix.EINVAL, errno
+	}
+	x.left, x.lent = n, true
+	return number, n, true, 0
+}
+
+// Lends tells whether number is on loan.
+func (p *Pipes) Lends(number uint16) bool {
+	return number > 0 && int(number) <= len(p.pipes) && p.pipes[number-1].lent
+}
+
+// Left is how many bytes are in a pipe that is on loan.
+func (p *Pipes) Left(number uint16) int { return p.pipes[number-1].left }
+
+// Send moves bytes of a pipe that is on loan to the socket fd, as many as there is room for.
+func (p *Pipes) Send(number uint16, fd int32) (n int, errno syscall.Errno) {
+	x := &p.pipes[number-1]
+	n, errno = splice(x.out, fd, x.left)
+	if n > 0 {
+		x.left -= n
+	}
+	return max(n, 0), errno
+}
+
+// Fetch moves bytes of a pipe that is on loan to b.
+func (p *Pipes) Fetch(number uint16, b []byte) int {
+	x := &p.pipes[number-1]
+	moved := 0
+	for moved < len(b) && x.left > 0 {
+		n, err := unix.Read(int(x.out), b[moved:])
+		switch {
+		case err == unix.EINTR:
+		case n <= 0: // it cannot be: the bytes are there
+			return moved
+		default:
+			moved += n
+			x.left -= n
+		}
+	}
+	return moved
+}
+
+// Release ends a loan. What is left in the pipe is dropped. After Close it does nothing.
+func (p *Pipes) Release(number uint16) {
+	switch {
+	case p.closed:
+		return
+	case !p.Lends(number):
+		panic("backend: a lease was released twice")
+	}
+	x := &p.pipes[number-1]
+	x.lent = false
+	if x.left > 0 || len(p.spare) >= kept {
+		x.close()
+		p.shut = append(p.shut, number)
+		return
+	}
+	p.spare = append(p.spare, number)
+}
+
+// Close closes all of them.
+func (p *Pipes) Close() {
+	for i := range p.pipes {
+		p.pipes[i].close()
+	}
+	*p = Pipes{closed: true}
+}
+
+// open takes a pipe that is not lent, or 0.
+func (p *Pipes) open() (number uint16) {
+	if last := len(p.spare) - 1; last >= 0 {
+		number = p.spare[last]
+		p.spare = p.spare[:last]
+		return number
+	}
+	if len(p.shut) == 0 && len(p.pipes) == most {
+		return 0
+	}
+	var ends [2]int
+	if unix.Pipe2(ends[:], unix.O_NONBLOCK|unix.O_CLOEXEC) != nil {
+		return 0
+	}
+	// It may be refused, where a user has many pipes. Then it holds less.
+	unix.FcntlInt(uintptr(ends[1]), unix.F_SETPIPE_SZ, size)
+	x := pipe{out: int32(ends[0]), in: int32(ends[1]), open: true}
+	if last := len(p.shut) - 1; last >= 0 {
+		number = p.shut[last]
+		p.shut = p.shut[:last]
+		p.pipes[number-1] = x
+		return number
+	}
+	p.pipes = append(p.pipes, x)
+	return uint16(len(p.pipes))
+}
+
+func (x *pipe) close() {
+	if x.open {
+		unix.Close(int(x.out))
+		unix.Close(int(x.in))
+	}
+	*x = pipe{}
+}
+
+// splice moves up to n bytes between a pipe and a socket, both of which do not block, so that it returns at once.
+func splice(from, to int32, n int) (int, syscall.Errno) {
+	moved, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK)
+	return int(moved), errno
+}
