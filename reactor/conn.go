@@ -66,8 +66,10 @@ type conn struct {
 type rare struct {
 	readErr     error // comes after in; io.EOF is told by eof
 	writeErr    error // of a send, reported from then on
+	fileErr     error // of the sending of a file, for the task that waits for it
 	read, write deadline
 	linger      timers.Timer[expirer] // bounds the sending after Close
+	bulk        uint8                 // how many pieces in a row that Splice has sent on were large
 	next        *rare                 // in the loop's list of spare ones
 }
 

@@ -117,7 +117,7 @@ func (l *Loop) handled(t *task, err error) {
 				c.due()
 			}
 			if c.in == nil {
-				c.receive()
+				c.receive(false)
 			}
 		}
 	}

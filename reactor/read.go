@@ -20,7 +20,18 @@ const (
 type chunk struct {
 	data  []byte
 	lease backend.Lease // zero once they are copied out of the receive buffer
+	piped uint32        // how many are in a pipe, under lease; data is nil then
 	next  *chunk
+}
+
+func (in *chunk) size() int { return len(in.data) + int(in.piped) }
+
+// first is the first chunk, which there is, in memory.
+func (c *conn) first() *chunk {
+	if c.in.piped != 0 {
+		c.in.unpipe(c.loop)
+	}
+	return c.in
 }
 
 // Next waits until something has arrived and lends it, without a copy: the bytes are the caller's, to change even,
@@ -28,11 +39,11 @@ type chunk struct {
 // all connections of the loop share. At the end of the stream the error is io.EOF. Everything that arrived before an
 // error comes before it.
 func (h Conn) Next() ([]byte, error) {
-	if err := h.awaitInput(); err != nil {
+	if err := h.awaitInput(false); err != nil {
 		return nil, err
 	}
 	c := h.c
-	in := c.in
+	in := c.first()
 	data := in.data
 	c.returnLent() // what another reader got while this one waited
 	c.lent = in.lease
@@ -50,13 +61,13 @@ func (h Conn) Read(p []byte) (int, error) {
 		c, _, err := h.enter()
 		return 0, readError(c, err)
 	}
-	if err := h.awaitInput(); err != nil {
+	if err := h.awaitInput(false); err != nil {
 		return 0, err
 	}
 	c := h.c
 	n := 0
 	for n < len(p) && c.in != nil {
-		in := c.in
+		in := c.first()
 		moved := copy(p[n:], in.data)
 		n += moved
 		if moved < len(in.data) {
@@ -74,8 +85,9 @@ func (h Conn) Read(p []byte) (int, error) {
 }
 
 // awaitInput takes back what Next has lent and waits until there is a chunk. An idle task has its frame, and those below
-// it, on a stack that is cold by the time it goes on: they are kept few and small, and what they rarely call apart.
-func (h Conn) awaitInput() error {
+// it, on a stack that is cold by the time it goes on: they are kept few and small, and what they rarely call apart. In a
+// pipe says that the bytes are only to be sent on.
+func (h Conn) awaitInput(inPipe bool) error {
 	c, t, err := h.enter()
 	if err != nil {
 		return readError(c, err)
@@ -85,7 +97,7 @@ func (h Conn) awaitInput() error {
 	}
 	c.returnLent()
 	for c.in == nil || c.readExpired() {
-		if err := c.noInput(t); err != nil {
+		if err := c.noInput(t, inPipe); err != nil {
 			return readError(c, err)
 		}
 		c.readers.push(t)
@@ -101,7 +113,7 @@ func (h Conn) awaitInput() error {
 // noInput returns why t must not wait for input; if it may, there is a receive in flight.
 //
 //go:noinline
-func (c *conn) noInput(t *task) error {
+func (c *conn) noInput(t *task, inPipe bool) error {
 	var err error
 	switch {
 	case c.readExpired():
@@ -114,7 +126,7 @@ func (c *conn) noInput(t *task) error {
 			return err
 		}
 	default:
-		c.receive()
+		c.receive(inPipe)
 		return nil
 	}
 	if c.in != nil { // which came while t waited, so that nobody has marked it
@@ -123,13 +135,25 @@ func (c *conn) noInput(t *task) error {
 	return err
 }
 
-// receive sees to it that a receive is in flight, or will be.
-func (c *conn) receive() {
+// receive sees to it that a receive is in flight, or will be: one after the other into pipes, or one for all that comes.
+func (c *conn) receive(inPipe bool) {
 	if c.receiving || c.readErr() != nil {
 		return
 	}
 	c.receiving = true
-	c.recvToken = c.loop.submit(backend.Op{Kind: backend.Recv, Multishot: true, FD: int(c.fd), Sink: (*receiver)(c)})
+	op := backend.Op{Kind: backend.Recv, Multishot: true, FD: int(c.fd), Sink: (*receiver)(c)}
+	if inPipe {
+		op.Kind, op.Multishot = backend.Splice, false
+	}
+	c.recvToken = c.loop.submit(op)
+}
+
+// pause ends the receive that is in flight.
+func (c *conn) pause() {
+	if c.receiving && !c.pausing {
+		c.pausing = true
+		c.loop.backend.Cancel(c.recvToken)
+	}
 }
 
 // receiver is a connection as the sink of its receive.
@@ -139,15 +163,16 @@ type receiver conn
 func (r *receiver) Complete(done *backend.Completion) {
 	c := (*conn)(r)
 	l := c.loop
-	if len(done.Data) > 0 {
+	c.receiving = done.More
+	if done.N > 0 {
 		if c.closing {
 			l.backend.Release(done.Lease)
 		} else {
-			c.append(done.Data, done.Lease)
+			c.append(done)
 		}
 	}
 	if !done.More {
-		c.receiving, c.touched = false, true
+		c.touched = true
 		paused := c.pausing
 		c.pausing = false
 		switch {
@@ -164,27 +189,29 @@ func (r *receiver) Complete(done *backend.Completion) {
 	case c.in != nil || c.readErr() != nil:
 		c.due()
 	case !c.receiving && c.lazy && !c.calling && !c.closing: // all was read before the pause began
-		c.receive()
+		c.receive(false)
 	}
 }
 
 // append puts received bytes at the end of what is unread.
-func (c *conn) append(data []byte, lease backend.Lease) {
+func (c *conn) append(done *backend.Completion) {
 	at := &c.in
 	for *at != nil {
 		at = &(*at).next
 	}
-	*at = c.loop.newChunk(data, lease)
-	c.inBytes += uint32(len(data))
+	*at = c.loop.newChunk(done.Data, done.Lease)
+	if done.Data == nil {
+		(*at).piped = uint32(done.N)
+	}
+	c.inBytes += uint32(done.N)
 	c.touched = true
-	c.loop.stats.Received += uint64(len(data))
+	c.loop.stats.Received += uint64(done.N)
 	if c.readers.head == nil && !(c.lazy && !c.calling) {
 		c.markUnread()
 	}
 	if c.inBytes > maxUnread && c.receiving && !c.pausing {
-		c.pausing = true
 		c.loop.stats.ReadPauses++
-		c.loop.backend.Cancel(c.recvToken)
+		c.pause()
 	}
 }
 
@@ -220,7 +247,7 @@ func (c *conn) release() {
 func (c *conn) dropInput() {
 	for c.in != nil {
 		lease := c.in.lease
-		c.consumed(len(c.in.data))
+		c.consumed(c.in.size())
 		c.loop.backend.Release(lease)
 	}
 }

@@ -170,7 +170,7 @@ func (s *server) serve(l *Loop, fd int) {
 	if c.lazy {
 		l.lazies++
 	}
-	c.receive()
+	c.receive(false)
 	if !s.lazy {
 		l.spawnHandler(c)
 	}

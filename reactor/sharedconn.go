@@ -407,7 +407,7 @@ func (s *SharedConn) own(t Task) error {
 			s.waiting.wait(t.t)
 			continue
 		}
-		err := s.h.awaitInput()
+		err := s.h.awaitInput(false)
 		if s.h.FD() < 0 || t.t.canceled {
 			break
 		}

@@ -54,6 +54,9 @@ func (l *Loop) keepUnread() time.Duration {
 // copyOut gives back the receive buffers that hold what is unread.
 func (c *conn) copyOut() {
 	for in := c.in; in != nil; in = in.next {
+		if in.piped != 0 {
+			in.unpipe(c.loop)
+		}
 		if in.lease != 0 {
 			in.data = slices.Clone(in.data)
 			c.loop.backend.Release(in.lease)

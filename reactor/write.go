@@ -30,7 +30,7 @@ func (h Conn) Write(p []byte) (int, error) {
 		if len(p) < directSize {
 			return h.writeSlow(t, p)
 		}
-		return h.send(t, len(p), backend.Op{Buf: p})
+		return h.send(t, len(p), backend.Op{Kind: backend.Send, Buf: p})
 	}
 	c.gather(p)
 	return len(p), nil
@@ -50,7 +50,7 @@ func (h Conn) Writev(bufs [][]byte) (int, error) {
 		size += len(b)
 	}
 	if size >= directSize {
-		return h.send(t, size, backend.Op{Bufs: bufs})
+		return h.send(t, size, backend.Op{Kind: backend.Send, Bufs: bufs})
 	}
 	if err := h.awaitRoom(t, size); err != nil {
 		return 0, writeError(c, err)
@@ -152,7 +152,9 @@ func (h Conn) send(t *task, size int, op backend.Op) (int, error) {
 	}
 	out := c.output()
 	c.sending, c.direct = true, true
-	op.Kind, op.FD, op.Sink = backend.Send, int(c.fd), (*sender)(c)
+	if op.FD, op.Sink = int(c.fd), backend.Sink((*sender)(c)); op.File != nil {
+		op.Sink = (*fileSender)(c)
+	}
 	token := c.loop.submit(op)
 	out.token = token
 	var cut error

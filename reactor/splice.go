@@ -1,0 +1,114 @@
+package reactor
+
+import "github.com/eyewall/eyewall/backend"
+
+// Pieces that are sent on are received in pipes once bulkAfter of them in a row were large, until one is small: a pipe
+// saves copying what is in it twice, and costs two system calls.
+const (
+	bulkAfter = 2
+	bulkSize  = 32 << 10 // bytes: what makes a piece large
+	smallSize = 8 << 10  // bytes: what makes it small
+)
+
+// Splice waits until something has arrived and sends it on to another connection of the same loop; it returns how many
+// bytes that were. Large amounts are not copied where the system can do without: see splice(2). Few bytes are gathered
+// as Write gathers them; for many it waits until they are sent. At the end of the stream the error is io.EOF. Where
+// sending fails, or is ended early by a deadline or the task's cancellation, bytes that were not sent are still there to
+// be read. WriteTo sends on all that comes.
+func (h Conn) Splice(to Conn) (int, error) { return h.splice(to, -1) }
+
+// splice sends on no more than limit bytes, unless that is negative.
+func (h Conn) splice(to Conn, limit int64) (int, error) {
+	if err := h.awaitInput(h.spliceNext(to)); err != nil {
+		return 0, err
+	}
+	c := h.c
+	in := c.in
+	if limit >= 0 && limit < int64(in.size()) {
+		in = c.first()
+	} else {
+		limit = int64(in.size())
+	}
+	c.noteSize(in.size())
+	data, lease, piped := in.data, in.lease, in.piped
+	c.consumed(in.size())
+	var n int
+	var err error
+	if piped != 0 {
+		n, err = to.sendLent(lease, int(piped))
+	} else {
+		n, err = to.Write(data[:limit])
+	}
+	switch {
+	case c.generation != h.generation: // closed meanwhile
+		c.loop.backend.Release(lease)
+	case piped != 0:
+		if n < int(piped) {
+			c.putBack(fetch(c.loop, lease, int(piped)-n), 0)
+		}
+		c.loop.backend.Release(lease)
+	case n < len(data):
+		c.putBack(data[n:], lease)
+	default:
+		c.loop.backend.Release(lease)
+	}
+	return n, err
+}
+
+// spliceNext tells whether what comes next is to be received in a pipe, and has the receive end that is in flight in its
+// place.
+func (h Conn) spliceNext(to Conn) bool {
+	c := h.c
+	if c == nil || c.generation != h.generation || c.rare == nil || c.rare.bulk < bulkAfter || !c.loop.caps.Pipes {
+		return false
+	}
+	if to.c == nil || to.c.loop != c.loop {
+		return false
+	}
+	c.pause()
+	return true
+}
+
+// noteSize counts how many pieces were large.
+func (c *conn) noteSize(n int) {
+	switch {
+	case n < smallSize && c.rare != nil:
+		c.rare.bulk = 0
+	case n >= bulkSize:
+		r := c.more()
+		r.bulk = min(r.bulk+1, bulkAfter)
+	}
+}
+
+// sendLent sends the bytes that are lent in a pipe, after what was gathered, and waits until all are sent.
+func (h Conn) sendLent(lease backend.Lease, size int) (int, error) {
+	c, t, err := h.enter()
+	if err != nil {
+		return 0, writeError(c, err)
+	}
+	if c.loop.elsewhere() {
+		return 0, writeError(c, errWrongGoroutine)
+	}
+	return h.send(t, size, backend.Op{Kind: backend.Send, Lease: lease})
+}
+
+// putBack makes bytes the first to be read again.
+func (c *conn) putBack(data []byte, lease backend.Lease) {
+	in := c.loop.newChunk(data, lease)
+	in.next, c.in = c.in, in
+	c.inBytes += uint32(len(data))
+	c.markUnread()
+}
+
+// unpipe moves what is in a pipe to memory.
+func (in *chunk) unpipe(l *Loop) {
+	in.data = fetch(l, in.lease, int(in.piped))
+	l.backend.Release(in.lease)
+	in.lease, in.piped = 0, 0
+}
+
+// fetch takes n bytes out of a pipe.
+func fetch(l *Loop, lease backend.Lease, n int) []byte {
+	p := make([]byte, n)
+	return p[:l.backend.Fetch(lease, p)]
+}
