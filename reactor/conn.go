@@ -69,7 +69,7 @@ type rare struct {
 	fileErr     error // of the sending of a file, for the task that waits for it
 	read, write deadline
 	linger      timers.Timer[expirer] // bounds the sending after Close
-	bulk        uint8                 // how many pieces in a row that Splice has sent on were large
+	bulk        uint8                 // large pieces that Splice has sent on since the last small one
 	next        *rare                 // in the loop's list of spare ones
 }
 

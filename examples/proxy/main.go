@@ -87,25 +87,20 @@ func (p *proxy) serve(in reactor.Conn) error {
 	})
 }
 
-// pass passes on what comes from one to the other, and the end of it.
+// pass passes on what comes from one to the other, and the end of it. Without -idle, io.Copy would do for that.
 func (p *proxy) pass(to, from reactor.Conn) error {
 	for {
 		if p.idle > 0 { // what passes in one direction keeps the other, too
 			end := time.Now().Add(p.idle)
 			from.SetReadDeadline(end)
 			to.SetReadDeadline(end)
+			to.SetWriteDeadline(end.Add(p.idle)) // of what comes at the end of that
 		}
-		data, err := from.Next() // lent until from is next read
+		_, err := from.Splice(to)
 		if err == io.EOF {
 			return to.CloseWrite()
 		}
 		if err != nil {
-			return err
-		}
-		if p.idle > 0 {
-			to.SetWriteDeadline(time.Now().Add(p.idle))
-		}
-		if _, err := to.Write(data); err != nil {
 			return err
 		}
 	}
