@@ -9,19 +9,18 @@
 package main
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/eyewall/eyewall/tests/internal/measured"
 )
 
 // peers are what eyewall is measured beside.
@@ -49,7 +48,7 @@ func main() {
 		err = measure(servers, *conns, *rounds, *length)
 	}
 	for _, s := range servers {
-		s.stop()
+		s.Stop()
 	}
 	os.RemoveAll(dir)
 	fail(err)
@@ -59,18 +58,16 @@ func main() {
 
 // server is one that runs, and what was measured of it.
 type server struct {
-	name string
-	cmd  *exec.Cmd
-	url  string
+	*measured.Server
 	rate []float64 // requests per second
 	cost []float64 // processor time for a request, in microseconds
 }
 
+func (s *server) url() string { return "http://" + s.Addr + "/" }
+
 func startAll(dir, example string, backends []string) (servers []*server, err error) {
-	binary := filepath.Join(dir, "http")
-	build := exec.Command("go", "-C", example, "build", "-o", binary, ".")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
+	binary, err := measured.Build(example, dir)
+	if err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -79,54 +76,45 @@ func startAll(dir, example string, backends []string) (servers []*server, err er
 	}
 	for _, name := range []string{"net/http", "fasthttp on net"} {
 		s, err := start(name, self, "-serve", name)
-		if servers = append(servers, s); err != nil {
+		if err != nil {
 			return servers, err
 		}
+		servers = append(servers, s)
 	}
 	for _, name := range backends {
 		s, err := start("eyewall, "+name, binary, "-addr", "127.0.0.1:0", "-backend", name)
-		if servers = append(servers, s); err != nil {
+		if err != nil {
 			return servers, err
 		}
+		servers = append(servers, s)
 	}
 	return servers, nil
 }
 
-var listening = regexp.MustCompile(`listening on ([^ ,\n]+)`)
-
 // start starts a server and has it answer.
 func start(name string, command ...string) (*server, error) {
-	s := &server{name: name, cmd: exec.Command("taskset", append([]string{"-c", "0"}, command...)...)} // which becomes it
-	s.cmd.Stderr = os.Stderr
-	out, err := s.cmd.StdoutPipe()
+	child, err := measured.Start(name, 0, command...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	if err := s.cmd.Start(); err != nil {
-		return s, err
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	found := listening.FindStringSubmatch(line)
-	if found == nil {
-		return s, fmt.Errorf("%s: %q, %v", name, line, err)
-	}
-	s.url = "http://" + found[1] + "/"
-	answer, err := http.Get(s.url)
-	if err != nil {
-		return s, err
-	}
-	defer answer.Body.Close()
-	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != hello {
-		return s, fmt.Errorf("%s: %q, %v", name, body, err)
+	s := &server{Server: child}
+	if err := s.try(); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
 }
 
-func (s *server) stop() {
-	if s.cmd.Process != nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
+func (s *server) try() error {
+	answer, err := http.Get(s.url())
+	if err != nil {
+		return err
 	}
+	defer answer.Body.Close()
+	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != hello {
+		return fmt.Errorf("it answers %q, %v", body, err)
+	}
+	return nil
 }
 
 func measure(servers []*server, conns, rounds int, length time.Duration) error {
@@ -137,7 +125,7 @@ func measure(servers []*server, conns, rounds int, length time.Duration) error {
 	}
 	for range rounds {
 		for _, s := range servers {
-			before, err := s.used()
+			before, err := s.Used()
 			if err != nil {
 				return err
 			}
@@ -147,7 +135,7 @@ func measure(servers []*server, conns, rounds int, length time.Duration) error {
 				return err
 			}
 			took := time.Since(begin)
-			after, err := s.used()
+			after, err := s.Used()
 			if err != nil {
 				return err
 			}
@@ -166,45 +154,22 @@ var (
 // load has wrk send requests, and returns how many were answered.
 func (s *server) load(conns int, length time.Duration) (int, error) {
 	out, err := exec.Command("taskset", "-c", "1", "wrk", "-t1", fmt.Sprintf("-c%d", conns),
-		fmt.Sprintf("-d%ds", int(length.Seconds())), s.url).CombinedOutput()
+		fmt.Sprintf("-d%ds", int(length.Seconds())), s.url()).CombinedOutput()
 	found := done.FindSubmatch(out)
 	if err != nil || found == nil || wrong.Match(out) {
-		return 0, fmt.Errorf("wrk to %s: %v\n%s", s.name, err, out)
+		return 0, fmt.Errorf("wrk to %s: %v\n%s", s.Name, err, out)
 	}
 	return strconv.Atoi(string(found[1]))
-}
-
-// used is the processor time that the server has used.
-func (s *server) used() (time.Duration, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // from the third one on
-	var ticks int
-	for _, at := range []int{14 - 3, 15 - 3} { // utime, stime
-		n, err := strconv.Atoi(fields[at])
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
 func report(servers []*server) {
 	web, fast := servers[0], servers[1]
 	fmt.Printf("%-24s %10s %10s %10s %12s %10s %10s\n", "", "requests/s", "net/http", "fasthttp", "us of CPU", "net/http", "fasthttp")
 	for _, s := range servers {
-		fmt.Printf("%-24s %10.0f %9.2fx %9.2fx %12.2f %9.2fx %9.2fx\n", s.name,
-			median(s.rate), median(s.rate)/median(web.rate), median(s.rate)/median(fast.rate),
-			median(s.cost), median(s.cost)/median(web.cost), median(s.cost)/median(fast.cost))
+		fmt.Printf("%-24s %10.0f %9.2fx %9.2fx %12.2f %9.2fx %9.2fx\n", s.Name,
+			measured.Median(s.rate), measured.Median(s.rate)/measured.Median(web.rate), measured.Median(s.rate)/measured.Median(fast.rate),
+			measured.Median(s.cost), measured.Median(s.cost)/measured.Median(web.cost), measured.Median(s.cost)/measured.Median(fast.cost))
 	}
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }
 
 func fail(err error) {
