@@ -26,6 +26,12 @@
 // the end of blocking work that [Offload] has taken off the loop. Where tasks wait for one another only, [Loop.Run] ends
 // with a [DeadlockError].
 //
+// # Sending on
+//
+// [Conn.Splice] sends on what has come to another connection, and io.Copy all that comes: large amounts go through pipes
+// (splice(2)), without a copy, where the backend has some. io.Copy and io.CopyN from a file are sendfile(2). What could
+// not be sent on, because of a deadline, a cancellation or an error, is still there to be read.
+//
 // # Which goroutine may call what
 //
 // A loop and all that belongs to it, its tasks, connections and listeners, is used by what runs on that loop: tasks,

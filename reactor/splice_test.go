@@ -114,7 +114,7 @@ func TestSpliceCutShort(t *testing.T) {
 			eachBackend(t, func(t *testing.T, name string) {
 				run(t, name, func(task Task) {
 					from, to, source, sink := relayed(t, task, full)
-					want := pattern(12 << 20)
+					want := pattern(6 << 20)
 					sendAll(source, want)
 					moved := int64(0)
 					err := cut(task, from, to, func() error {
