@@ -212,3 +212,23 @@ func TestReceiveAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// What is sent while Run waits for offloaded work, when no task is left to receive it, is refused.
+func TestMailboxWhileWorkEnds(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		m := NewMailbox[int](l, 5)
+		sent := make(chan error, 1)
+		must(t, "Run", runLoop(t, l, func(task Task) error {
+			wantErr(t, "Offload", task.Timeout(time.Millisecond, func() error {
+				return Offload(task, func() error {
+					<-l.finished
+					sent <- m.Send(1)
+					return nil
+				})
+			}), context.DeadlineExceeded)
+			return nil
+		}))
+		wantErr(t, "Send", <-sent, ErrLoopEnded)
+	})
+}

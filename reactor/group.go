@@ -174,7 +174,7 @@ func (g *Group) goesOn(l *Loop) bool {
 	}
 	g.over.Store(true)
 	for _, o := range g.loops {
-		o.posts.closed = true // or a task could yet begin among loops that have ended
+		o.posts.closed.Store(true) // or a task could yet begin among loops that have ended
 		o.backend.Wake()
 	}
 	return false

@@ -30,12 +30,12 @@ func NewMailbox[T any](l *Loop, capacity int) *Mailbox[T] {
 }
 
 // Send puts value into the mailbox, and does not wait. The error is ErrMailboxFull, ErrLoopEnded, or ErrPostFull;
-// value is not in it then. Any goroutine may call it.
+// value is not in it then. Any goroutine may call it. What is in the mailbox when its loop ends is nobody's.
 func (m *Mailbox[T]) Send(value T) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.loop.state.Load() == ended:
+	case m.loop.posts.closed.Load(): // also while Run waits for offloaded work: no task is left to receive it
 		return ErrLoopEnded
 	case m.values.n == m.capacity:
 		return ErrMailboxFull

@@ -333,7 +333,7 @@ func TestOneAcceptorServesWhatOthersRefuse(t *testing.T) {
 			}
 
 			second.posts.mu.Lock()
-			second.posts.closed = true // as at its end
+			second.posts.closed.Store(true) // as at its end
 			second.posts.mu.Unlock()
 			for range 5 {
 				ask(t, s.dial(t), "closed")

@@ -13,10 +13,10 @@ const (
 
 // posts is the functions given to a loop by other goroutines.
 type posts struct {
-	mu     sync.Mutex
-	in     []func() // the newest last
-	closed bool
+	mu sync.Mutex
+	in []func() // the newest last
 
+	closed   atomic.Bool  // nothing is taken any more; set with mu held
 	waiting  atomic.Int32 // how many there are, those taken out of in and not yet run included
 	sleeping atomic.Bool  // the loop is in Poll, or about to be
 	wakes    atomic.Uint64
@@ -33,7 +33,7 @@ func (l *Loop) Post(fn func()) error {
 	p := &l.posts
 	p.mu.Lock()
 	switch {
-	case p.closed:
+	case p.closed.Load():
 		p.mu.Unlock()
 		return ErrLoopEnded
 	case p.waiting.Load() >= maxPosts:
@@ -106,14 +106,14 @@ func (p *posts) closeEmpty() bool {
 	if p.pending() {
 		return false
 	}
-	p.closed = true
+	p.closed.Store(true)
 	return true
 }
 
 // close refuses what comes from now on, and drops what is waiting.
 func (p *posts) close() {
 	p.mu.Lock()
-	p.closed = true
+	p.closed.Store(true)
 	p.in, p.now, p.at = nil, nil, 0
 	p.mu.Unlock()
 }
