@@ -73,6 +73,7 @@ func (c *client) close() { unix.Close(c.fd) }
 
 // A message allocates nothing, of either size and in either form, nor does a connection once the pools are warm.
 func TestServingAllocatesNothing(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return // the race detector allocates
 	}
@@ -119,6 +120,7 @@ func echoOnceOr(form string, handle func(Conn) error) func(Conn) error {
 
 // What tasks do all the time allocates nothing.
 func TestTasksAllocateNothing(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return
 	}

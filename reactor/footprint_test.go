@@ -72,6 +72,7 @@ func footprint(task Task, fn func(Task) error, n int) (stack, heap float64) {
 
 // A task that waits fits Go's smallest stack, of 2 KiB. What it takes in all is a figure that README gives.
 func TestParkedTaskIsSmall(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return // its frames are larger
 	}

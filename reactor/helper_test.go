@@ -311,6 +311,12 @@ func testLoop(t testing.TB, name string, opts ...Option) *Loop {
 	return l
 }
 
+// undebugged turns off debug mode, which the environment may have turned on, for a test of what a loop costs without it.
+func undebugged(t *testing.T) {
+	t.Helper()
+	t.Setenv(debugVar, "")
+}
+
 var errFailed = errors.New("the test has failed")
 
 // runLoop runs a loop whose first task is body, which may call t.Fatal, and returns what Run does.

@@ -381,6 +381,7 @@ func TestOneAcceptorWithASlowLoop(t *testing.T) {
 
 // A connection allocates nothing on its way to another loop either, once the pools are warm.
 func TestOneAcceptorAllocatesNothing(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return // the race detector allocates
 	}

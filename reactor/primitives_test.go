@@ -517,6 +517,7 @@ func TestQueueClosed(t *testing.T) {
 
 // Waiting allocates nothing once the loop is warm.
 func TestPrimitivesAllocateNothing(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return
 	}

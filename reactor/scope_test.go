@@ -518,6 +518,7 @@ func TestWriteCutByDeadlineThatMoves(t *testing.T) {
 
 // A timeout for each message allocates nothing.
 func TestTimeoutAllocatesNothing(t *testing.T) {
+	undebugged(t)
 	if raceEnabled {
 		return
 	}
