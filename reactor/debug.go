@@ -17,14 +17,14 @@ import (
 // Debug is debug mode, which finds mistakes in the use of a loop:
 //
 //   - A task, or what else runs on a loop, holds it for longer than Hold. That is reported while it does, with its stack.
-//   - What belongs to a loop is used by another goroutine (Linux only, and the calls that change something, or wait).
+//   - What belongs to a loop is used by another goroutine: the calls that change something, or wait.
 //   - What Next has lent is used after its time: it is overwritten with 0xDB then.
 //   - Tasks do not end when Run is to, or have left connections or listeners open. Those are reported with the stack of
 //     where they were begun; servers close what is theirs.
 //
 // It also has Loop.Dump tell of times and of where tasks were started, and labels what tasks do in profiles by their
 // names: the label "task" of runtime/pprof, on top of those that the context of Run has. It costs about a microsecond
-// for each switch to a task.
+// for each switch to a task and, on other systems than Linux, several for each call that it looks at.
 type Debug struct {
 	Hold time.Duration // (default 10 ms; negative: for ever)
 	// Report is called with what was found (default: slog.Warn), by the loop, by the goroutine that is wrong, or by
@@ -75,7 +75,7 @@ type debugging struct {
 	hold   time.Duration
 	grace  time.Duration
 	report func(DebugReport)
-	thread atomic.Int64 // the loop's, while it runs
+	thread atomic.Int64 // the loop's, while it runs; else noThread
 
 	// What runs, for the watchdog.
 
@@ -140,7 +140,8 @@ func (d *debugging) of(t *task) *trace {
 
 // begins is called when Run does, on the loop's thread.
 func (d *debugging) begins() {
-	d.thread.Store(int64(threadID()))
+	loopsInDebug.Store(d, nil)
+	d.thread.Store(threadID())
 	if d.hold > 0 {
 		d.stop, d.done = make(chan struct{}), make(chan struct{})
 		go d.watch()
@@ -149,7 +150,8 @@ func (d *debugging) begins() {
 
 // ends is called when no task is left.
 func (d *debugging) ends() {
-	d.thread.Store(0)
+	d.thread.Store(noThread)
+	loopsInDebug.Delete(d)
 	if d.stop != nil {
 		close(d.stop)
 		<-d.done

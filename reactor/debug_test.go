@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"runtime/pprof"
@@ -131,74 +132,100 @@ func TestDebugHandler(t *testing.T) {
 	})
 }
 
-// useElsewhere calls f on another goroutine while the loop stands still, so that nothing is really at risk.
-func useElsewhere(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
+// What belongs to a loop and is used by another goroutine, of another loop's even, is reported, once for each place:
+// where threads have numbers, and where they have none. Meanwhile the loop stands still, so that nothing is really at risk.
+func TestDebugWrongGoroutine(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		other := testLoop(t, name, WithDebug(Debug{Hold: -1}))
+		lent, ended := make(chan func()), make(chan error)
+		must(t, "Go", other.Go(func(task Task) error {
+			for f := range lent {
+				f()
+			}
+			return nil
+		}))
+		go func() { ended <- other.Run(context.Background()) }()
+		for what, call := range map[string]func(f func()){"goroutine": func(f func()) { go f() }, "loop": func(f func()) { lent <- f }} {
+			for _, thread := range []int64{threadID(), unknownThread} {
+				debugged(t, name, -1, func(task Task, found *reports) {
+					if thread == unknownThread {
+						task.Loop().debug.thread.Store(unknownThread)
+					}
+					findsElsewhere(t, task, found, func(f func()) {
+						done := make(chan struct{})
+						call(func() {
+							defer close(done)
+							f()
+						})
+						<-done
+					})
+				})
+				if t.Failed() {
+					t.Fatalf("used by another %s, with thread %d", what, thread)
+				}
+			}
+		}
+		close(lent)
+		must(t, "Run", <-ended)
+	})
 }
 
-// What belongs to a loop and is used by another goroutine is reported, once for each place.
-func TestDebugWrongGoroutine(t *testing.T) {
-	if threadID() == 0 {
-		return // nothing is looked for
-	}
-	eachBackend(t, func(t *testing.T, name string) {
-		debugged(t, name, -1, func(task Task, found *reports) {
-			a, b := pair(t, task)
-			ln, err := Listen(task, "tcp", "127.0.0.1:0")
-			must(t, "Listen", err)
-			waiter := task.Go(waitForEver)
-			must(t, "Yield", task.Yield())
-			var q Queue[int]
-			getter := task.Go(func(task Task) error { _, err := q.Get(task); return err })
-			must(t, "Yield", task.Yield())
-			if n := len(found.of(WrongGoroutine)); n > 0 {
-				t.Fatalf("what is right is reported: %v", found.list)
-			}
-			for what, use := range map[string]func() error{
-				"Sleep":  func() error { return task.Sleep(1) },
-				"Next":   func() error { _, err := a.Next(); return err },
-				"Write":  func() error { _, err := a.Write(nil); return err },
-				"Close":  func() error { return a.Close() },
-				"Accept": func() error { _, err := ln.AcceptConn(); return err },
-				"Lock":   func() error { return new(Mutex).Lock(task) },
-			} {
-				seen := len(found.of(WrongGoroutine))
-				useElsewhere(func() { wantErr(t, what, use(), ErrNotTask) })
-				if n := len(found.of(WrongGoroutine)); n != seen+1 {
-					t.Errorf("%s has %d reports", what, n-seen)
-				}
-			}
-			for what, use := range map[string]func(){
-				"Go":       func() { task.Go(func(Task) error { return nil }) },
-				"Cancel":   waiter.Cancel,
-				"Put":      func() { q.TryPut(1) },
-				"Deadline": func() { b.SetDeadline(time.Now().Add(time.Hour)) },
-			} {
-				seen := len(found.of(WrongGoroutine))
-				useElsewhere(use)
-				if n := len(found.of(WrongGoroutine)); n == seen {
-					t.Errorf("%s is not reported", what)
-				}
-			}
-			seen := len(found.of(WrongGoroutine))
-			for range 3 {
-				useElsewhere(func() { task.Sleep(1) })
-			}
-			all := found.of(WrongGoroutine)
-			if len(all) != seen+1 || !strings.Contains(all[seen].Stack, "TestDebugWrongGoroutine") {
-				t.Errorf("one place is reported %d times: %v", len(all)-seen, all[seen:])
-			}
-			when(t, task, "they end", func() bool { return waiter.Done() && getter.Done() })
-			a.Close()
-			b.Close()
-			ln.Close()
-		})
+// findsElsewhere checks what is reported of calls that elsewhere makes.
+func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func())) {
+	a, b := pair(t, task)
+	ln, err := Listen(task, "tcp", "127.0.0.1:0")
+	must(t, "Listen", err)
+	waiter := task.Go(waitForEver)
+	must(t, "Yield", task.Yield())
+	var q Queue[int]
+	getter := task.Go(func(task Task) error { _, err := q.Get(task); return err })
+	must(t, "Yield", task.Yield())
+	next, stop := iter.Pull(func(func(struct{}) bool) { // on a goroutine of its own, but on the loop
+		must(t, "Yield in an iterator", task.Yield())
 	})
+	next()
+	stop()
+	if n := len(found.of(WrongGoroutine)); n > 0 {
+		t.Fatalf("what is right is reported: %v", found.list)
+	}
+	for what, use := range map[string]func() error{
+		"Sleep":  func() error { return task.Sleep(1) },
+		"Next":   func() error { _, err := a.Next(); return err },
+		"Write":  func() error { _, err := a.Write(nil); return err },
+		"Close":  func() error { return a.Close() },
+		"Accept": func() error { _, err := ln.AcceptConn(); return err },
+		"Lock":   func() error { return new(Mutex).Lock(task) },
+	} {
+		seen := len(found.of(WrongGoroutine))
+		elsewhere(func() { wantErr(t, what, use(), ErrNotTask) })
+		if n := len(found.of(WrongGoroutine)); n != seen+1 {
+			t.Errorf("%s has %d reports", what, n-seen)
+		}
+	}
+	for what, use := range map[string]func(){
+		"Go":       func() { task.Go(func(Task) error { return nil }) },
+		"Cancel":   waiter.Cancel,
+		"Put":      func() { q.TryPut(1) },
+		"Deadline": func() { b.SetDeadline(time.Now().Add(time.Hour)) },
+	} {
+		seen := len(found.of(WrongGoroutine))
+		elsewhere(use)
+		if n := len(found.of(WrongGoroutine)); n == seen {
+			t.Errorf("%s is not reported", what)
+		}
+	}
+	seen := len(found.of(WrongGoroutine))
+	for range 3 {
+		elsewhere(func() { task.Sleep(1) })
+	}
+	all := found.of(WrongGoroutine)
+	if len(all) != seen+1 || !strings.Contains(all[seen].Stack, "findsElsewhere") {
+		t.Errorf("one place is reported %d times: %v", len(all)-seen, all[seen:])
+	}
+	when(t, task, "they end", func() bool { return waiter.Done() && getter.Done() })
+	a.Close()
+	b.Close()
+	ln.Close()
 }
 
 // What Next has lent is poison when its time is over.

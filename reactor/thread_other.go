@@ -2,5 +2,5 @@
 
 package reactor
 
-// threadID is 0: it is not asked for here.
-func threadID() int { return 0 }
+// threadID is unknownThread: not every Unix has a system call for it.
+func threadID() int64 { return unknownThread }

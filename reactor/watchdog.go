@@ -64,14 +64,16 @@ func stackOf(id uint64) string {
 	return ""
 }
 
-// goroutineID is the number that the caller's goroutine has in stacks.
+// goroutine tells the number that the caller's goroutine has in stacks, and whether it is locked to a thread.
+func goroutine() (id uint64, locked bool) {
+	var buf [256]byte
+	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf[:], false)], []byte("\n"))
+	number, _, _ := bytes.Cut(bytes.TrimPrefix(head, []byte("goroutine ")), []byte(" "))
+	id, _ = strconv.ParseUint(string(number), 10, 64)
+	return id, bytes.Contains(head, []byte("locked to thread"))
+}
+
 func goroutineID() uint64 {
-	var buf [64]byte
-	text := buf[:runtime.Stack(buf[:], false)]
-	text = bytes.TrimPrefix(text, []byte("goroutine "))
-	if i := bytes.IndexByte(text, ' '); i > 0 {
-		text = text[:i]
-	}
-	id, _ := strconv.ParseUint(string(text), 10, 64)
+	id, _ := goroutine()
 	return id
 }
