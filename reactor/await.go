@@ -143,6 +143,9 @@ func (w *waiter) leave() {
 	}
 	if w.flight > 0 || w.held {
 		w.over, w.task = true, nil
+		if w.flight > 0 { // what Resume does may wake others
+			w.loop.outside++
+		}
 		w.cutShort()
 		return
 	}
@@ -255,7 +258,9 @@ func (w *waiter) Submit(op backend.Op) backend.Token {
 	}
 	op.Sink = w
 	t := w.loop.submit(op)
-	w.flight++
+	if w.flight++; w.flight == 1 && w.task == nil {
+		w.loop.outside++
+	}
 	for i := range w.tokens {
 		if w.tokens[i] == 0 {
 			w.tokens[i] = t
@@ -268,7 +273,9 @@ func (w *waiter) Submit(op backend.Op) backend.Token {
 
 // landed forgets an operation that is complete.
 func (w *waiter) landed(t backend.Token) {
-	w.flight--
+	if w.flight--; w.flight == 0 && w.task == nil {
+		w.loop.outside--
+	}
 	for i := range w.tokens {
 		if w.tokens[i] == t {
 			w.tokens[i] = 0

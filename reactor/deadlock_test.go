@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/event"
 )
 
@@ -247,5 +248,70 @@ func TestSleepingForEverIsNoDeadlock(t *testing.T) {
 		defer cancel()
 		must(t, "Go", l.Go(func(task Task) error { return task.Sleep(math.MaxInt64) }))
 		wantErr(t, "Run", l.Run(ctx), io.ErrNoProgress)
+	})
+}
+
+// What is in flight for a connection, or a listener, that no task waits for wakes none.
+func TestDeadlockBesideIdleConnections(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		err := runLoop(t, l, func(task Task) error {
+			a, peer := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+			ln, err := Listen(task, "tcp", "127.0.0.1:0")
+			must(t, "Listen", err)
+			for _, wait := range []func() error{
+				func() error { _, err := a.Next(); return err },
+				func() error { _, err := ln.Accept(); return err },
+			} {
+				wantErr(t, "the wait", task.Timeout(time.Millisecond, wait), context.DeadlineExceeded)
+			}
+			if task.Loop().flight == 0 {
+				t.Error("nothing is in flight")
+			}
+			waiting := task.Go(func(task Task) error { // as long as one waits for input there is no deadlock
+				data, err := a.Next()
+				if string(data) != "x" {
+					t.Errorf("Next: %q, %v", data, err)
+				}
+				return err
+			})
+			var m Mutex
+			must(t, "Lock", m.Lock(task))
+			time.AfterFunc(3*time.Millisecond, func() { peer.Write([]byte("x")) })
+			err = task.Together(func(g *TaskGroup) error {
+				g.Go(m.Lock)
+				return m.Lock(task)
+			})
+			if !waiting.Done() {
+				t.Error("the one that waits for input was not waited for")
+			}
+			return err
+		})
+		var deadlock *DeadlockError
+		if !errors.As(err, &deadlock) || len(deadlock.Tasks) != 2 || deadlock.Tasks[0].For != "Mutex.Lock" {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// What an event's Resume does that comes late, for a wait that a panic has cut short, may wake others.
+func TestNoDeadlockWhileOperationsEnd(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			r, w := newPipe(t)
+			defer closeFDs(task, r, w)
+			var c Cond
+			task.Go(func(task Task) error {
+				defer func() { recover() }()
+				return task.Await(&testEvent{
+					register: func(re event.Reactor) error {
+						re.Submit(readOp(r))
+						panic("cut short")
+					},
+					resume: func(event.Reactor, *backend.Completion) (bool, error) { c.Signal(); return true, nil },
+				})
+			})
+			must(t, "Wait", c.Wait(task))
+		})
 	})
 }

@@ -86,7 +86,8 @@ type Loop struct {
 	broken   bool       // the backend is, and gives no completions
 	abandon  bool       // tasks that still wait are to end at once
 	flight   int        // operations that are not complete
-	outside  int        // waits that something other than the loop may end
+	inside   int        // waits that only what runs on the loop may end
+	outside  int        // waits that something other than the loop may end, and what else may come from there
 	rests    bool       // resting is set
 	quits    bool       // err is quit's
 	told     int32      // what published is

@@ -145,7 +145,11 @@ func (g *TaskGroup) cancelAll(cause error) {
 // join waits until the children have ended, whatever happens to the caller meanwhile.
 func (g *TaskGroup) join() {
 	t := g.task
-	defer func() { g.joining, t.waits = false, waitsForOther }()
+	t.loop.inside++
+	defer func() {
+		t.loop.inside--
+		g.joining, t.waits = false, waitsForOther
+	}()
 	for g.n > 0 {
 		g.joining, t.waits = true, waitsForChildren
 		t.park()

@@ -86,6 +86,7 @@ func (q *waitQueue) wait(t *task, kind waitKind, n int64, slot any) error {
 	w := t.loop.newQueuer()
 	w.task, w.n, w.slot = t, n, slot
 	q.push(w)
+	t.loop.inside++
 	defer q.leave(w) // park may end in Goexit
 	for !w.granted {
 		if t.canceled {
@@ -103,6 +104,7 @@ func (q *waitQueue) leave(w *queuer) {
 		q.remove(w)
 	}
 	l := w.task.loop
+	l.inside--
 	w.task.waits = waitsForOther
 	*w = queuer{next: l.queuers}
 	l.queuers = w
