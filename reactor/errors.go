@@ -36,6 +36,18 @@ var errGoexit = errors.New("reactor: the task called runtime.Goexit")
 // errLoopGoexit ends a loop whose own code was ended by it.
 var errLoopGoexit = errors.New("reactor: runtime.Goexit was called by what is no task, such as a posted function")
 
+// endError is why waits end where Run's context has ended with a cause of its own.
+type endError struct{ cause error }
+
+func (e *endError) Error() string { return fmt.Sprintf("reactor: the loop is to end: %v", e.cause) }
+
+func (e *endError) Unwrap() []error { return []error{ErrCanceled, e.cause} }
+
+// endsFor tells whether err is how a task that was canceled for cause, which may be nil, was to end.
+func endsFor(err, cause error) bool {
+	return cause != nil && (errors.Is(err, cause) || errors.Is(err, ErrCanceled) && errors.Is(cause, ErrCanceled))
+}
+
 // PanicError is a panic of a task, or of what else runs on a loop.
 type PanicError struct {
 	Value any    // what was given to panic

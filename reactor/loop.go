@@ -81,6 +81,7 @@ type Loop struct {
 	carrier  *coroutine // on which the loop's own code runs; nil while it is between two
 	calls    callQueue  // connections whose handler is to be called
 	stopping bool       // tasks are being canceled, for Run to end
+	cut      error      // why their waits end then; nil for ErrCanceled
 	closing  bool       // no task is left, and what tasks left open is being closed
 	over     bool       // nothing is left at all
 	broken   bool       // the backend is, and gives no completions
@@ -191,10 +192,10 @@ func (l *Loop) free() error {
 
 // Run runs the loop on a thread of its own until no task is left and nothing is posted, or ctx ends, a task panics,
 // the tasks that are left wait for one another (DeadlockError), or the backend breaks. Then, and also at a panic,
-// tasks that still wait are canceled: their waits end with ErrCanceled, their defers run, and one that goes on
-// waiting all the same is ended as by runtime.Goexit; connections and listeners that are still open are closed. When
-// Run returns no task, coroutine or descriptor of the loop is left, and what was begun by Offload has ended: Run
-// waits for that.
+// tasks that still wait are canceled: their waits end with ErrCanceled, or with an error that wraps both it and the cause
+// of ctx's end, where that is another; their defers run, and one that goes on waiting all the same is ended as by
+// runtime.Goexit; connections and listeners that are still open are closed. When Run returns no task, coroutine or
+// descriptor of the loop is left, and what was begun by Offload has ended: Run waits for that.
 //
 // Run returns the cause of ctx's end, a *PanicError, the backend's error, a *DeadlockError, or else the first error
 // that a task returned, other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns

@@ -113,11 +113,9 @@ func (t *task) outermost() *scope {
 // innermost is the scope that the task is in.
 func (t *task) innermost() *scope {
 	if t.scope == nil {
-		t.scope = t.loop.newScope()
-		t.scope.task = t
-		if t.canceled {
-			t.scope.cause = ErrCanceled
-		}
+		s := t.loop.newScope()
+		s.task, s.cause = t, t.cause()
+		t.scope = s
 	}
 	return t.scope
 }
@@ -215,6 +213,8 @@ func (t *task) cause() error {
 	switch {
 	case t.scope != nil:
 		return t.scope.why()
+	case t.canceled && t.loop.stopping:
+		return t.loop.why()
 	case t.canceled:
 		return ErrCanceled
 	}
@@ -232,7 +232,7 @@ func (t *task) update() {
 func (t *task) cancelWith(cause error) {
 	switch {
 	case t.done:
-	case t.scope == nil && cause == ErrCanceled:
+	case t.scope == nil && (cause == ErrCanceled || cause == t.loop.cut):
 		t.canceled = true
 		t.loop.wake(t)
 	default:

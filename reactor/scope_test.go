@@ -561,3 +561,56 @@ func TestManyTimeoutsAndTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// The end of Run's context ends every wait with its cause, which stands beside ErrCanceled; that a task returns either is
+// no error.
+func TestRunsContextEndsWaitsWithItsCause(t *testing.T) {
+	for way, set := range waits {
+		t.Run(way, func(t *testing.T) {
+			eachBackend(t, func(t *testing.T, name string) {
+				for _, cause := range []error{errCause, context.DeadlineExceeded, ErrCanceled} {
+					ctx, cancel := context.WithCancelCause(context.Background())
+					l := testLoop(t, name, WithLinger(0), WithErrors(func(err error) { t.Errorf("WithErrors: %v", err) }))
+					told := 0
+					tell := func(what string, err error) error {
+						told++
+						if wantErr(t, what, err, cause); !errors.Is(err, ErrCanceled) {
+							t.Errorf("%s: %v does not wrap ErrCanceled", what, err)
+						}
+						return err
+					}
+					must(t, "Go", l.Go(func(task Task) error {
+						wait := set(t, task)
+						task.Go(func(task Task) error { return tell("the wait", wait(task)) })
+						task.Go(func(task Task) error {
+							task.Sleep(time.Hour)
+							return ErrCanceled
+						})
+						task.Go(func(task Task) error {
+							return task.Timeout(time.Hour, func() error {
+								inner := task.Context()
+								err := task.Together(func(g *TaskGroup) error {
+									g.Go(func(task Task) error { return tell("a child's", task.Sleep(time.Hour)) })
+									return nil
+								})
+								wantErr(t, "the context's cause", context.Cause(inner), cause)
+								return tell("the caller's", err)
+							})
+						})
+						must(t, "Yield", task.Yield())
+						cancel(cause)
+						err := tell("the first's", task.Sleep(time.Hour))
+						task.Go(func(task Task) error { return tell("a late one's", task.Sleep(time.Hour)) })
+						return err
+					}))
+					if err := runUntil(t, l, ctx); err != cause {
+						t.Errorf("Run: %v", err)
+					}
+					if told != 5 {
+						t.Errorf("%d of 5 waits were told of %v", told, cause)
+					}
+				}
+			})
+		})
+	}
+}

@@ -10,10 +10,10 @@ import (
 )
 
 // Serve listens on a TCP address, or a Unix socket, and runs handle as a task for each connection, until ctx ends; then
-// it closes the listener, cancels the tasks (their waits end with ErrCanceled), closes the connections when what they
-// wrote is sent, and returns nil. A connection is closed when its handler returns; what the handler returns goes to
-// WithErrors, io.EOF excepted. A panic ends the server, unless WithPanicsContained, and is the error that Serve
-// returns. network and address are as in ListenConfig.Listen.
+// it closes the listener, cancels the tasks (see Loop.Run), closes the connections when what they wrote is sent, and
+// returns nil. A connection is closed when its handler returns; what the handler returns goes to WithErrors, io.EOF
+// excepted. A panic ends the server, unless WithPanicsContained, and is the error that Serve returns. network and
+// address are as in ListenConfig.Listen.
 //
 // handle runs on the loop: it must not block but by what waits in tasks. With WithLoops it is called on several loops
 // at once.

@@ -119,7 +119,7 @@ func (l *Loop) ended(t *task, err, cause error) {
 	case errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
 	case errors.As(err, &p) && !l.opt.containPanics:
 		l.fail(err)
-	case cause != nil && errors.Is(err, cause): // that is how it was meant to end
+	case endsFor(err, cause): // that is how it was meant to end
 	case t.fn == nil && l.opt.errors == nil: // a connection's end is nobody else's trouble
 	default:
 		l.report(err)

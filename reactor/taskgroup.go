@@ -121,7 +121,7 @@ func (g *TaskGroup) ended(c *member, err error, p *PanicError) {
 
 // meant tells whether err is how one that was canceled for cause was to end, and the caller has not been canceled.
 func (g *TaskGroup) meant(err, cause error) bool {
-	return cause != nil && errors.Is(err, cause) && g.scope.outer.why() == nil
+	return endsFor(err, cause) && g.scope.outer.why() == nil
 }
 
 // fail ends the group for err, unless it has another reason already.

@@ -113,6 +113,9 @@ func (l *Loop) turns(co *coroutine) {
 		l.complete()
 		if cause := l.quit.Load(); cause != nil {
 			l.quits = l.err == nil || !l.stopping
+			if !l.stopping && *cause != ErrCanceled {
+				l.cut = &endError{*cause}
+			}
 			l.fail(*cause)
 			l.quit.Store(nil)
 		}
@@ -253,12 +256,20 @@ func (l *Loop) fail(err error) {
 	}
 	for t := range l.tasks.all() {
 		if t.enlisted {
-			t.cancelWith(ErrCanceled)
+			t.cancelWith(l.why())
 		}
 	}
 	for _, ln := range l.listeners {
 		ln.close()
 	}
+}
+
+// why is the reason for which the tasks' waits end when the loop is to.
+func (l *Loop) why() error {
+	if l.cut != nil {
+		return l.cut
+	}
+	return ErrCanceled
 }
 
 // broke ends the tasks where they stand, for no completion will come any more.
