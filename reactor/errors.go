@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
@@ -45,7 +46,14 @@ func (e *endError) Unwrap() []error { return []error{ErrCanceled, e.cause} }
 
 // endsFor tells whether err is how a task that was canceled for cause, which may be nil, was to end.
 func endsFor(err, cause error) bool {
-	return cause != nil && (errors.Is(err, cause) || errors.Is(err, ErrCanceled) && errors.Is(cause, ErrCanceled))
+	switch {
+	case cause == nil:
+		return false
+	case errors.Is(err, cause):
+		return true
+	}
+	several, ok := cause.(interface{ Unwrap() []error }) // such as ErrCanceled and another
+	return ok && slices.ContainsFunc(several.Unwrap(), func(one error) bool { return errors.Is(err, one) })
 }
 
 // PanicError is a panic of a task, or of what else runs on a loop.

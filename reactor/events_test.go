@@ -18,7 +18,7 @@ import (
 )
 
 // rawListener makes a listening socket, for events.
-func rawListener(t *testing.T) (fd int, addr netip.AddrPort) {
+func rawListener(t testing.TB) (fd int, addr netip.AddrPort) {
 	t.Helper()
 	ln, err := new(ListenConfig).listen("tcp", []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
 	must(t, "listen", err)

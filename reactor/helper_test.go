@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -276,12 +277,15 @@ func fresher(now, before map[string]string) map[string]string {
 	return now
 }
 
-// warm has the runtime open what it keeps: descriptors for its network poller.
+// warm has the runtime open and start what it keeps: descriptors for its network poller, a goroutine for signals.
 var warm = sync.OnceFunc(func() {
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		ln.Close()
 	}
 	time.Sleep(time.Nanosecond)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGUSR2)
+	signal.Stop(c)
 })
 
 // eventually waits until ok, for two or three seconds at most.

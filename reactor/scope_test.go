@@ -6,112 +6,9 @@ import (
 	"runtime"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/eyewall/eyewall/event"
 )
 
 var errCause = errors.New("the cause")
-
-// waits are ways to wait for what does not come: each sets up something and returns a function that waits for it, again
-// and again.
-var waits = map[string]func(testing.TB, Task) func(Task) error{
-	"Sleep": func(testing.TB, Task) func(Task) error {
-		return func(task Task) error { return task.Sleep(time.Hour) }
-	},
-	"Next": func(t testing.TB, task Task) func(Task) error {
-		a, _ := pair(t, task)
-		return func(Task) error { _, err := a.Next(); return err }
-	},
-	"Read": func(t testing.TB, task Task) func(Task) error {
-		a, _ := pair(t, task)
-		return func(Task) error { _, err := a.Read(make([]byte, 1)); return err }
-	},
-	"large Write": func(t testing.TB, task Task) func(Task) error {
-		a, _ := pairOf(t, task, full, "127.0.0.1:0")
-		return func(Task) error { _, err := a.Write(make([]byte, 8<<20)); return err }
-	},
-	"small Write": func(t testing.TB, task Task) func(Task) error {
-		a, _ := pairOf(t, task, full, "127.0.0.1:0")
-		return func(Task) error {
-			for {
-				if _, err := a.Write(make([]byte, 8<<10)); err != nil {
-					return err
-				}
-			}
-		}
-	},
-	"Flush": func(t testing.TB, task Task) func(Task) error {
-		a, _ := pairOf(t, task, full, "127.0.0.1:0")
-		return func(Task) error {
-			for {
-				if _, err := a.Write(make([]byte, 15<<10)); err != nil {
-					return err
-				}
-				if err := a.Flush(); err != nil {
-					return err
-				}
-			}
-		}
-	},
-	"Accept": func(t testing.TB, task Task) func(Task) error {
-		ln, err := Listen(task, "tcp", "127.0.0.1:0")
-		must(t, "Listen", err)
-		return func(Task) error { _, err := ln.Accept(); return err }
-	},
-	"Dial": func(t testing.TB, task Task) func(Task) error {
-		address := silent(t, task)
-		return func(task Task) error { _, err := Dial(task, "tcp", address); return err }
-	},
-	"Await of an operation": func(t testing.TB, task Task) func(Task) error {
-		r, w := newPipe(t)
-		t.Cleanup(func() { unix.Close(r); unix.Close(w) })
-		return func(task Task) error { return task.Await(&event.ReadInto{FD: r, Buf: make([]byte, 1)}) }
-	},
-	"Await of what is held": func(testing.TB, Task) func(Task) error {
-		return func(task Task) error {
-			return task.Await(&testEvent{register: func(r event.Reactor) error { r.Hold(); return nil }})
-		}
-	},
-	"Yield": func(testing.TB, Task) func(Task) error {
-		return func(task Task) error {
-			for {
-				if err := task.Yield(); err != nil {
-					return err
-				}
-			}
-		}
-	},
-}
-
-// endings are ways to end the waits of body early, with the cause that is returned.
-var endings = map[string]func(task Task, body func() error) (cause, err error){
-	"Timeout": func(task Task, body func() error) (error, error) {
-		return context.DeadlineExceeded, task.Timeout(2*time.Millisecond, body)
-	},
-	"Timeout that is over": func(task Task, body func() error) (error, error) {
-		return context.DeadlineExceeded, task.Timeout(0, body)
-	},
-	"Timeout around": func(task Task, body func() error) (error, error) {
-		return context.DeadlineExceeded, task.Timeout(2*time.Millisecond, func() error { return task.Timeout(time.Hour, body) })
-	},
-	"With": func(task Task, body func() error) (error, error) {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		defer time.AfterFunc(2*time.Millisecond, func() { cancel(errCause) }).Stop()
-		return errCause, task.With(ctx, body)
-	},
-	"With that is over": func(task Task, body func() error) (error, error) {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errCause)
-		return errCause, task.With(ctx, body)
-	},
-	"With a deadline": func(task Task, body func() error) (error, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
-		defer cancel()
-		return context.DeadlineExceeded, task.With(ctx, body)
-	},
-}
 
 // A scope ends every kind of wait in it, with its cause and as often as there is one, and none that comes after it.
 func TestScopesEndWaits(t *testing.T) {
@@ -582,10 +479,12 @@ func TestRunsContextEndsWaitsWithItsCause(t *testing.T) {
 					must(t, "Go", l.Go(func(task Task) error {
 						wait := set(t, task)
 						task.Go(func(task Task) error { return tell("the wait", wait(task)) })
-						task.Go(func(task Task) error {
-							task.Sleep(time.Hour)
-							return ErrCanceled
-						})
+						for _, err := range []error{ErrCanceled, cause} {
+							task.Go(func(task Task) error {
+								task.Sleep(time.Hour)
+								return err
+							})
+						}
 						task.Go(func(task Task) error {
 							return task.Timeout(time.Hour, func() error {
 								inner := task.Context()
