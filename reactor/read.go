@@ -227,9 +227,9 @@ func (c *conn) consumed(n int) {
 	}
 }
 
-// returnLent takes back what Next has lent.
+// returnLent takes back what Next has lent. Debug mode poisons also what lies in no receive buffer any more.
 func (c *conn) returnLent() {
-	if c.lent != 0 {
+	if c.lent != 0 || c.loop.debug != nil {
 		c.release()
 	}
 }
@@ -239,8 +239,10 @@ func (c *conn) release() {
 	if l.debug != nil {
 		l.debug.takesBack(c)
 	}
-	l.backend.Release(c.lent)
-	c.lent = 0
+	if c.lent != 0 {
+		l.backend.Release(c.lent)
+		c.lent = 0
+	}
 }
 
 // dropInput forgets what is unread.
