@@ -24,7 +24,8 @@ import (
 //
 // It also has Loop.Dump tell of times and of where tasks were started, and labels what tasks do in profiles by their
 // names: the label "task" of runtime/pprof, on top of those that the context of Run has. It costs about a microsecond
-// for each switch to a task and, on other systems than Linux, several for each call that it looks at.
+// for each switch to a task, several for each task that begins, and on other systems than Linux as many for each call that
+// it looks at.
 type Debug struct {
 	Hold time.Duration // (default 10 ms; negative: for ever)
 	// Report is called with what was found (default: slog.Warn), by the loop, by the goroutine that is wrong, or by

@@ -205,6 +205,7 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 	for what, use := range map[string]func(){
 		"Go":       func() { task.Go(func(Task) error { return nil }) },
 		"Cancel":   waiter.Cancel,
+		"Context":  func() { task.Context() },
 		"Put":      func() { q.TryPut(1) },
 		"Deadline": func() { b.SetDeadline(time.Now().Add(time.Hour)) },
 	} {

@@ -150,6 +150,7 @@ func (l *Loop) Backend() backend.Choice { return l.choice }
 
 // Go starts fn as a task, once the loop runs. Any goroutine may call it. The error is ErrLoopEnded, or ErrPostFull.
 func (l *Loop) Go(fn func(Task) error) error {
+	mustBeThere(fn)
 	if l.debug != nil {
 		from := stack()
 		return l.Post(func() { l.debug.of(l.spawn(fn)).from = from })

@@ -408,3 +408,15 @@ func TestBackendDoesNotStart(t *testing.T) {
 		wantErr(t, "Run", runUntil(t, l, context.Background()), broken)
 	})
 }
+
+// No function is no task: whoever asks for one is told.
+func TestGoOfNil(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		wantPanicking(t, "Loop.Go", func() { l.Go(nil) })
+		must(t, "Run", runLoop(t, l, func(task Task) error {
+			wantPanicking(t, "Task.Go", func() { task.Go(nil) })
+			return nil
+		}))
+	})
+}

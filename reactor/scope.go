@@ -91,6 +91,7 @@ func (t Task) Context() context.Context {
 	if t.Done() {
 		return endedContext
 	}
+	t.t.loop.elsewhere()
 	return t.t.innermost().context()
 }
 

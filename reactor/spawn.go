@@ -7,9 +7,17 @@ import (
 
 // spawn makes a task that begins when the loop comes to it.
 func (l *Loop) spawn(fn func(Task) error) *task {
+	mustBeThere(fn)
 	t := l.newTask()
 	t.fn = fn
 	return t
+}
+
+// mustBeThere panics where there is no function, for whoever has asked for a task to see.
+func mustBeThere(fn func(Task) error) {
+	if fn == nil {
+		panic("reactor: Go was given a nil function")
+	}
 }
 
 // spawnHandler makes a task that calls c's handler, without a closure for each connection.
