@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 // ShutdownError tells what Shutdown has cut short.
 type ShutdownError struct {
-	Tasks int   // that had not ended, the loop's own included
-	Conns int   // connections and listeners that were open, or sending what was written before they were closed
+	Tasks int   // that had not ended
+	Conns int   // connections that were open, or sending what was written before they were closed, and listeners likewise
 	Cause error // why: that of the context's end
 }
 
@@ -44,8 +45,13 @@ func (l *Loop) shutDown(ctx context.Context) error {
 	}
 	var cut ShutdownError
 	l.mustPost(func() {
-		cut = ShutdownError{Tasks: l.live, Conns: l.open, Cause: context.Cause(ctx)}
-		l.fail(nil)
+		l.spawn(func(t Task) error {
+			for l.closesListeners() && t.Yield() == nil { // a turn or two
+			}
+			cut = ShutdownError{Tasks: l.live - 1, Conns: l.open, Cause: context.Cause(ctx)} // but for this task
+			l.fail(nil)
+			return nil
+		})
 	})
 	<-l.finished
 	if cut.Tasks == 0 && cut.Conns == 0 { // it ended meanwhile
@@ -63,6 +69,11 @@ func (l *Loop) drain() {
 	for _, ln := range l.listeners {
 		ln.drain()
 	}
+}
+
+// closesListeners tells whether a listener is about to end.
+func (l *Loop) closesListeners() bool {
+	return slices.ContainsFunc(l.listeners, func(ln *Listener) bool { return ln.closed || ln.leaving })
 }
 
 // Shutdown is Loop.Shutdown for all loops of the group.

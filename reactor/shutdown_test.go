@@ -169,3 +169,38 @@ func TestShutdownOffloaded(t *testing.T) {
 		}))
 	})
 }
+
+// What is cut is told without the listeners, and the server's own tasks for them, that end by themselves: also where
+// there is no time at all.
+func TestShutdownTellsWhatItCuts(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		for _, conns := range []int{0, 1, 3} {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			cancel(errCause)
+			g, err := NewGroup(WithBackend(name), WithLoops(2))
+			must(t, "NewGroup", err)
+			addr, err := g.Serve(ctx, "tcp", "127.0.0.1:0", echo)
+			must(t, "Serve", err)
+			ended := make(chan error)
+			go func() { ended <- g.Run(context.Background()) }()
+			for _, l := range g.loops {
+				eventually(func() bool { return l.state.Load() == running })
+			}
+			for range conns {
+				c, err := net.Dial("tcp", addr.String())
+				must(t, "Dial", err)
+				defer c.Close()
+				ask(t, c, "before")
+			}
+			err = g.Shutdown(ctx)
+			must(t, "Run", <-ended)
+			if conns == 0 {
+				must(t, "Shutdown of an idle server", err)
+				continue
+			}
+			if cut := (*ShutdownError)(nil); !errors.As(err, &cut) || cut.Tasks != conns || cut.Conns != conns || !errors.Is(err, errCause) {
+				t.Errorf("Shutdown with %d connections: %v", conns, err)
+			}
+		}
+	})
+}
