@@ -81,6 +81,7 @@ type Loop struct {
 	carrier  *coroutine // on which the loop's own code runs; nil while it is between two
 	calls    callQueue  // connections whose handler is to be called
 	stopping bool       // tasks are being canceled, for Run to end
+	cutters  int        // tasks of Shutdown's own
 	cut      error      // why their waits end then; nil for ErrCanceled
 	closing  bool       // no task is left, and what tasks left open is being closed
 	over     bool       // nothing is left at all

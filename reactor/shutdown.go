@@ -45,10 +45,12 @@ func (l *Loop) shutDown(ctx context.Context) error {
 	}
 	var cut ShutdownError
 	l.mustPost(func() {
+		l.cutters++
 		l.spawn(func(t Task) error {
+			defer func() { l.cutters-- }()
 			for l.closesListeners() && t.Yield() == nil { // a turn or two
 			}
-			cut = ShutdownError{Tasks: l.live - 1, Conns: l.open, Cause: context.Cause(ctx)} // but for this task
+			cut = ShutdownError{Tasks: l.live - l.cutters, Conns: l.open, Cause: context.Cause(ctx)}
 			l.fail(nil)
 			return nil
 		})
