@@ -136,3 +136,36 @@ func TestSignalStopped(t *testing.T) {
 		})
 	})
 }
+
+// Tasks of several loops that wait for the same signal are all told of it.
+func TestSignalOnSeveralLoops(t *testing.T) {
+	catching(t)
+	eachBackend(t, func(t *testing.T, name string) {
+		g, err := NewGroup(WithBackend(name), WithLoops(3))
+		must(t, "NewGroup", err)
+		caught := make(chan bool, 3)
+		for _, l := range g.Loops() {
+			must(t, "Go", l.Go(func(task Task) error {
+				e := &event.Signal{Signals: []os.Signal{unix.SIGUSR1}}
+				defer e.Stop()
+				_, err := task.AwaitFirst(e, &event.Sleep{For: time.Nanosecond}) // it is caught from now on
+				must(t, "AwaitFirst", err)
+				caught <- true
+				if e.Got == nil {
+					must(t, "Await", task.Await(e))
+				}
+				if e.Got != unix.SIGUSR1 {
+					t.Errorf("got %v", e.Got)
+				}
+				return nil
+			}))
+		}
+		ended := make(chan error)
+		go func() { ended <- g.Run(context.Background()) }()
+		for range g.Loops() {
+			<-caught
+		}
+		raise(t, unix.SIGUSR1)
+		must(t, "Run", <-ended)
+	})
+}
