@@ -173,6 +173,7 @@ func TestDebugWrongGoroutine(t *testing.T) {
 // findsElsewhere checks what is reported of calls that elsewhere makes.
 func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func())) {
 	a, b := pair(t, task)
+	c, d := pair(t, task)
 	ln, err := Listen(task, "tcp", "127.0.0.1:0")
 	must(t, "Listen", err)
 	waiter := task.Go(waitForEver)
@@ -189,12 +190,13 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 		t.Fatalf("what is right is reported: %v", found.list)
 	}
 	for what, use := range map[string]func() error{
-		"Sleep":  func() error { return task.Sleep(1) },
-		"Next":   func() error { _, err := a.Next(); return err },
-		"Write":  func() error { _, err := a.Write(nil); return err },
-		"Close":  func() error { return a.Close() },
-		"Accept": func() error { _, err := ln.AcceptConn(); return err },
-		"Lock":   func() error { return new(Mutex).Lock(task) },
+		"Sleep":          func() error { return task.Sleep(1) },
+		"Next":           func() error { _, err := a.Next(); return err },
+		"Write":          func() error { _, err := a.Write(nil); return err },
+		"Close":          func() error { return a.Close() },
+		"Accept":         func() error { _, err := ln.AcceptConn(); return err },
+		"Listener.Close": ln.Close,
+		"Lock":           func() error { return new(Mutex).Lock(task) },
 	} {
 		seen := len(found.of(WrongGoroutine))
 		elsewhere(func() { wantErr(t, what, use(), ErrNotTask) })
@@ -206,6 +208,8 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 		"Go":       func() { task.Go(func(Task) error { return nil }) },
 		"Cancel":   waiter.Cancel,
 		"Context":  func() { task.Context() },
+		"Shared":   func() { c.Shared().Close() },
+		"until":    func() { ln.SetDeadline(time.Now().Add(time.Hour)) },
 		"Put":      func() { q.TryPut(1) },
 		"Deadline": func() { b.SetDeadline(time.Now().Add(time.Hour)) },
 	} {
@@ -226,6 +230,7 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 	when(t, task, "they end", func() bool { return waiter.Done() && getter.Done() })
 	a.Close()
 	b.Close()
+	d.Close()
 	ln.Close()
 }
 

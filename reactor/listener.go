@@ -105,6 +105,9 @@ func (ln *Listener) AcceptConn() (Conn, error) {
 // Close stops listening. Connections that no Accept has taken are closed, and whoever waits for one gets ErrClosed.
 // Those that were taken stay. A Unix socket's file is removed. It does not wait.
 func (ln *Listener) Close() error {
+	if ln.loop.elsewhere() {
+		return ln.wrapOp("close", errWrongGoroutine)
+	}
 	if ln.closed {
 		return ln.wrap(ErrClosed)
 	}
@@ -135,10 +138,11 @@ func (ln *Listener) close() {
 // SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
 // takes it away. Connections that have come meanwhile are kept.
 func (ln *Listener) SetDeadline(t time.Time) error {
+	l := ln.loop
+	l.elsewhere()
 	if ln.closed {
 		return ln.wrapOp("set", ErrClosed)
 	}
-	l := ln.loop
 	ln.expired = false
 	l.timers.Stop(&ln.deadline)
 	if t.IsZero() {

@@ -27,6 +27,7 @@ func (l *Loop) spawnHandler(c *conn) {
 
 // newTask makes a task that is ready.
 func (l *Loop) newTask() *task {
+	l.elsewhere()
 	t := l.allocTask()
 	l.enlist(t)
 	l.wake(t)

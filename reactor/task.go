@@ -44,7 +44,6 @@ type task struct {
 
 // Go starts fn as a task of the same loop. It begins when this task next waits.
 func (t Task) Go(fn func(Task) error) Task {
-	t.t.loop.elsewhere()
 	return t.t.loop.spawn(fn).task()
 }
 

@@ -60,7 +60,6 @@ func (g *TaskGroup) Go(fn func(Task) error) Task {
 	if g.over {
 		panic("reactor: TaskGroup.Go was called after Together had returned")
 	}
-	g.task.loop.elsewhere()
 	c := &member{group: g, fn: fn, next: g.first}
 	if g.first != nil {
 		g.first.prev = c
