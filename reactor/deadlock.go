@@ -6,11 +6,11 @@ import (
 )
 
 // DeadlockError is why Run has ended where every task waited and nothing could wake one: each waited for what other
-// tasks do, no timer was set and nothing posted, and no task waited for what comes from outside of the loop. From there
-// come input and the like, though not that of a connection which is open and no task waits for, Ready for an event that
-// has called Hold, the result of a promise that NewPromise has made, what a Mailbox, Receive or Offload wait for, the end
-// of a context given to Task.With, for as long as its body runs, and what is done with a SharedConn or a SharedListener,
-// for as long as it is open.
+// tasks do, no Timeout was to end that, nothing was posted, and no task waited for what comes from outside of the loop.
+// From there come time, input and the like, though not that of a connection which is open and no task waits for, Ready
+// for an event that has called Hold, the result of a promise that NewPromise has made, what a Mailbox, Receive or Offload
+// wait for, the end of a context given to Task.With, for as long as its body runs, and what is done with a SharedConn or
+// a SharedListener, for as long as it is open.
 //
 // Not counted is what the loop cannot know of: a Post, or Go, that another goroutine is yet to make, and the end of
 // Run's own context, unless it has come. A loop whose tasks wait for such a Post only, as in a Cond that it is to
@@ -44,11 +44,15 @@ func (e *DeadlockError) Error() string {
 	return text.String()
 }
 
-// deadlocked tells whether a loop that has nothing to do now, and no timer, will never have. What is in flight wakes only
-// who waits for it.
+// deadlocked tells whether the tasks of a loop, none of which can run now, never will.
 func (l *Loop) deadlocked() bool {
-	return l.timers.Len() == 0 && (l.flight == 0 || l.inside == l.live) && l.outside == 0 && l.live > 0 && !l.stopping &&
-		l.group == nil && !l.wanted() && l.ctx.Err() == nil
+	switch {
+	case l.live == 0 || l.outside > 0 || l.timeouts > 0 || l.stopping || l.group != nil:
+		return false
+	case l.inside < l.live && (l.flight > 0 || l.timers.Len() > 0): // which wakes only who waits for it
+		return false
+	}
+	return !l.wanted() && l.ctx.Err() == nil
 }
 
 func (l *Loop) newDeadlockError() *DeadlockError {

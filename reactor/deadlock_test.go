@@ -251,7 +251,7 @@ func TestSleepingForEverIsNoDeadlock(t *testing.T) {
 	})
 }
 
-// What is in flight for a connection, or a listener, that no task waits for wakes none.
+// What is in flight for a connection, or a listener, that no task waits for wakes none, nor does its deadline.
 func TestDeadlockBesideIdleConnections(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		l := testLoop(t, name)
@@ -277,6 +277,10 @@ func TestDeadlockBesideIdleConnections(t *testing.T) {
 			})
 			var m Mutex
 			must(t, "Lock", m.Lock(task))
+			must(t, "SetDeadline", a.SetDeadline(time.Now().Add(time.Hour)))
+			must(t, "SetDeadline", ln.SetDeadline(time.Now().Add(time.Hour)))
+			err = task.Timeout(3*time.Millisecond, func() error { return m.Lock(task) })
+			wantErr(t, "Lock", err, context.DeadlineExceeded)
 			time.AfterFunc(3*time.Millisecond, func() { peer.Write([]byte("x")) })
 			err = task.Together(func(g *TaskGroup) error {
 				g.Go(m.Lock)

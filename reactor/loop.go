@@ -90,6 +90,7 @@ type Loop struct {
 	flight   int        // operations that are not complete
 	inside   int        // waits that only what runs on the loop may end
 	outside  int        // waits that something other than the loop may end, and what else may come from there
+	timeouts int        // scopes whose time is not over
 	rests    bool       // resting is set
 	quits    bool       // err is quit's
 	told     int32      // what published is

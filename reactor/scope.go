@@ -40,6 +40,7 @@ func (t Task) Timeout(d time.Duration, body func() error) error {
 	} else {
 		l := s.task.loop
 		l.setTimer(&s.timer, s, l.after(d))
+		l.timeouts++
 	}
 	return body()
 }
@@ -146,7 +147,10 @@ func (l *Loop) newScope() *scope {
 // leave ends the scope, which is the innermost. Where body was left by a panic or by Goexit, too.
 func (s *scope) leave() {
 	t := s.task
-	t.loop.timers.Stop(&s.timer)
+	if s.timer.Active() {
+		t.loop.timers.Stop(&s.timer)
+		t.loop.timeouts--
+	}
 	s.task, t.scope = nil, s.outer
 	s.endContext(context.Canceled)
 	t.update()
@@ -194,7 +198,10 @@ func (t *task) reaches(inner, from *scope) bool {
 	return true
 }
 
-func (s *scope) expire(*Loop) { s.end(context.DeadlineExceeded) }
+func (s *scope) expire(l *Loop) {
+	l.timeouts--
+	s.end(context.DeadlineExceeded)
+}
 
 // why is the reason for which waits in the scope end at this moment; nil if they need not.
 func (s *scope) why() error {

@@ -177,7 +177,7 @@ func (l *Loop) poll() {
 	if l.ready.n > 0 || l.calls.n() > 0 {
 		until = 0
 	}
-	if until == backend.Forever && l.deadlocked() {
+	if until > 0 && l.deadlocked() {
 		l.fail(errors.Join(l.err, l.newDeadlockError())) // what a task has ended with may be why
 		return
 	}

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -106,7 +107,12 @@ var waits = map[string]func(testing.TB, Task) func(Task) error{
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}
-		return func(task Task) error { _, err := Dial(task, "tcp", "a.name.invalid.:80"); return err }
+		n := 0
+		return func(task Task) error {
+			n++ // for package net looks a name up once for all who ask for it, and goes on where one of them gives up
+			_, err := Dial(task, "tcp", fmt.Sprintf("name%d.invalid.:80", n))
+			return err
+		}
 	},
 	"event.Accept": func(t testing.TB, task Task) func(Task) error {
 		fd, _ := rawListener(t)
