@@ -99,15 +99,12 @@ func (p *posts) sleep() bool {
 
 func (p *posts) awake() { p.sleeping.Store(false) }
 
-// closeEmpty refuses what comes from now on, unless something is waiting; it tells whether it did.
-func (p *posts) closeEmpty() bool {
+// closeOff refuses what comes from now on, or it might go on without end; it tells whether nothing is waiting either.
+func (p *posts) closeOff() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pending() {
-		return false
-	}
 	p.closed.Store(true)
-	return true
+	return !p.pending()
 }
 
 // close refuses what comes from now on, and drops what is waiting.

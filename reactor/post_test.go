@@ -149,7 +149,7 @@ func TestPostAroundTheEnd(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
-					for {
+					for n := 0; i%len(ends) > 0 || n < 20_000; n++ { // a loop that is not made to end goes on with posts
 						switch err := l.Post(func() { called++ }); err {
 						case nil:
 							accepted.Add(1)
@@ -247,5 +247,38 @@ func TestGoFromOtherGoroutines(t *testing.T) {
 			return nil
 		})
 		must(t, "Run", err)
+	})
+}
+
+// What is posted without end holds up no loop that is to end: sooner or later it is refused.
+func TestPostWithoutEnd(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		l := testLoop(t, name)
+		called, accepted := 0, 0
+		var again func()
+		again = func() {
+			called++
+			for range 2 {
+				switch err := l.Post(again); err {
+				case nil:
+					accepted++
+				case ErrPostFull:
+				default:
+					wantErr(t, "Post", err, ErrLoopEnded)
+				}
+			}
+		}
+		must(t, "Go", l.Go(func(task Task) error {
+			accepted++
+			must(t, "Post", l.Post(again))
+			must(t, "Sleep", task.Sleep(time.Millisecond))
+			cancel(errCause)
+			return nil
+		}))
+		wantErr(t, "Run", runUntil(t, l, ctx), errCause)
+		if called != accepted {
+			t.Errorf("%d posts were taken, and %d called", accepted, called)
+		}
 	})
 }

@@ -182,8 +182,9 @@ func TestStorm(t *testing.T) {
 				if s.ended != s.began {
 					t.Errorf("%d of %d tasks have ended", s.ended, s.began)
 				}
-				if s.mutex.locked || s.inside != 0 || s.sem.free != 4 || l.outside != 0 || l.inside != 0 || l.live != 1 {
-					t.Errorf("left: mutex %v, %d inside, semaphore %d of 4, %d outside, %d inside the loop, %d tasks", s.mutex.locked, s.inside, s.sem.free, l.outside, l.inside, l.live)
+				if s.mutex.locked || s.inside != 0 || s.sem.free != 4 || l.outside != 0 || l.inside != 0 || l.timeouts != 0 || l.live != 1 {
+					t.Errorf("left: mutex %v, %d inside, semaphore %d of 4, %d outside, %d inside the loop, %d timeouts, %d tasks",
+						s.mutex.locked, s.inside, s.sem.free, l.outside, l.inside, l.timeouts, l.live)
 				}
 				return nil
 			}))

@@ -145,8 +145,8 @@ func (l *Loop) turns(co *coroutine) {
 func (l *Loop) more() bool {
 	switch {
 	case l.broken:
-		return l.ready.n > 0 || !l.posts.closeEmpty()
-	case !l.closing && (l.live > 0 || l.posts.pending()):
+		return l.ready.n > 0 || !l.posts.closeOff()
+	case !l.closing && (l.live > 0 || !l.stopping && l.posts.pending()):
 		return true
 	case !l.closing && !l.stopping && l.lazies > 0 && l.draining.Load():
 		return true // connections with handlers, which are no tasks
@@ -159,7 +159,7 @@ func (l *Loop) more() bool {
 		}
 		l.closeAll()
 	}
-	return l.live > 0 || l.open > 0 || !l.posts.closeEmpty()
+	return l.live > 0 || l.open > 0 || !l.posts.closeOff()
 }
 
 // poll waits for completions unless something is ready.
