@@ -9,3 +9,5 @@ import (
 )
 
 func TestBackend(t *testing.T) { backendtest.Run(t, Open) }
+
+func FuzzScript(f *testing.F) { backendtest.Fuzz(f, Open) }

@@ -15,6 +15,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func FuzzScript(f *testing.F) { backendtest.Fuzz(f, need(f, full).open) }
+
 // variants are the rungs that work here, and what they are on older kernels: the full one without packed buffers, the
 // basic one without what came after 5.15.
 func variants(t testing.TB) []*rung {
