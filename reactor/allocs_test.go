@@ -164,6 +164,9 @@ func TestTasksAllocateNothing(t *testing.T) {
 					t.Errorf("%s: %v allocations", what, n)
 				}
 			}
+			if n := allocsPer(500, func() { b.c.wrap("read", unix.ECONNRESET) }); n > 1+few {
+				t.Errorf("an error: %v allocations, want 1", n)
+			}
 			must(t, "Close", a.Close())
 			must(t, "Close", b.Close())
 			return nil

@@ -4,9 +4,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/internal/sock"
@@ -214,34 +211,5 @@ func (c *conn) remoteAddr() net.Addr {
 	}
 	return net.TCPAddrFromAddrPort(c.remote())
 }
-
-// wrap makes err an *net.OpError of this connection; c may be nil.
-func (c *conn) wrap(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errno, ok := err.(unix.Errno); ok {
-		err = os.NewSyscallError(op, errno)
-	}
-	e := &net.OpError{Op: op, Net: "tcp", Err: err}
-	switch {
-	case c == nil:
-	case c.unix:
-		e.Net = "unix"
-		if !c.shutting {
-			e.Source, e.Addr = c.localAddr(), c.remoteAddr()
-		}
-	default:
-		if local := sock.Local(int(c.fd)); local.IsValid() && !c.shutting {
-			e.Source = net.TCPAddrFromAddrPort(local)
-		}
-		if c.peer.IsValid() {
-			e.Addr = net.TCPAddrFromAddrPort(c.remote())
-		}
-	}
-	return e
-}
-
-func opErrorClosed(op string) error { return (*conn)(nil).wrap(op, ErrClosed) }
 
 var _ net.Conn = Conn{}

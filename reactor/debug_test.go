@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net"
@@ -176,6 +177,9 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 	c, d := pair(t, task)
 	ln, err := Listen(task, "tcp", "127.0.0.1:0")
 	must(t, "Listen", err)
+	raw, err := a.SyscallConn()
+	must(t, "SyscallConn", err)
+	file := fileOf(t, pattern(1<<20))
 	waiter := task.Go(waitForEver)
 	must(t, "Yield", task.Yield())
 	var q Queue[int]
@@ -193,6 +197,11 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 		"Sleep":          func() error { return task.Sleep(1) },
 		"Next":           func() error { _, err := a.Next(); return err },
 		"Write":          func() error { _, err := a.Write(nil); return err },
+		"Flush":          func() error { return a.Flush() },
+		"CloseWrite":     func() error { return a.CloseWrite() },
+		"Splice":         func() error { _, err := a.Splice(b); return err },
+		"sendfile":       func() error { _, err := io.Copy(a, file); return err },
+		"raw-read":       func() error { return raw.Read(func(uintptr) bool { return false }) },
 		"Close":          func() error { return a.Close() },
 		"Accept":         func() error { _, err := ln.AcceptConn(); return err },
 		"Listener.Close": ln.Close,

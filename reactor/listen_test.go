@@ -173,7 +173,7 @@ func TestListenerClose(t *testing.T) {
 			must(t, "Sleep", task.Sleep(time.Millisecond))
 			must(t, "Close", ln.Close())
 			when(t, task, "all are woken", func() bool { return woken == 3 })
-			wantOpError(t, "Close, again", ln.Close(), "accept", ErrClosed)
+			wantOpError(t, "Close, again", ln.Close(), "close", ErrClosed)
 			_, err = ln.Accept()
 			wantOpError(t, "Accept, later", err, "accept", ErrClosed)
 

@@ -109,7 +109,7 @@ func (ln *Listener) Close() error {
 		return ln.wrapOp("close", errWrongGoroutine)
 	}
 	if ln.closed {
-		return ln.wrap(ErrClosed)
+		return ln.wrapOp("close", ErrClosed)
 	}
 	ln.close()
 	return nil

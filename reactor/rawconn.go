@@ -57,6 +57,9 @@ func (r rawConn) Read(f func(fd uintptr) bool) error { return r.wait("raw-read",
 func (r rawConn) Write(f func(fd uintptr) bool) error { return r.wait("raw-write", unix.POLLOUT, f) }
 
 func (r rawConn) wait(op string, events int16, f func(fd uintptr) bool) error {
+	if r.loop.elsewhere() {
+		return r.of.wrapOp(op, errWrongGoroutine)
+	}
 	t := r.loop.running
 	if t == nil {
 		return r.of.wrapOp(op, ErrNotTask)

@@ -210,36 +210,26 @@ func (s *SharedConn) LocalAddr() net.Addr { return s.local }
 func (s *SharedConn) RemoteAddr() net.Addr { return s.remote }
 
 // SetDeadline implements net.Conn.
-func (s *SharedConn) SetDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.ended {
-		return s.wrap("set", ErrClosed)
-	}
-	s.read.set(t, &s.readable)
-	s.write.set(t, &s.writable)
-	return nil
-}
+func (s *SharedConn) SetDeadline(t time.Time) error { return s.setDeadlines(t, true, true) }
 
 // SetReadDeadline implements net.Conn.
-func (s *SharedConn) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.ended {
-		return s.wrap("set", ErrClosed)
-	}
-	s.read.set(t, &s.readable)
-	return nil
-}
+func (s *SharedConn) SetReadDeadline(t time.Time) error { return s.setDeadlines(t, true, false) }
 
 // SetWriteDeadline implements net.Conn.
-func (s *SharedConn) SetWriteDeadline(t time.Time) error {
+func (s *SharedConn) SetWriteDeadline(t time.Time) error { return s.setDeadlines(t, false, true) }
+
+func (s *SharedConn) setDeadlines(t time.Time, read, write bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.ended {
 		return s.wrap("set", ErrClosed)
 	}
-	s.write.set(t, &s.writable)
+	if read {
+		s.read.set(t, &s.readable)
+	}
+	if write {
+		s.write.set(t, &s.writable)
+	}
 	return nil
 }
 

@@ -66,13 +66,7 @@ func Dup(fd int) (int, error) {
 }
 
 // Local is the address that the socket is bound to; the zero AddrPort if it cannot be told.
-func Local(fd int) netip.AddrPort {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return parse(sa)
-}
+func Local(fd int) netip.AddrPort { return local(fd) }
 
 // Remote is the address of the peer; the zero AddrPort if there is none (any more).
 func Remote(fd int) netip.AddrPort { return remote(fd) }

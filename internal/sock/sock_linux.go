@@ -14,11 +14,14 @@ func stream(family int) (int, error) {
 
 func setFamily(sa unsafe.Pointer, family, _ int) { *(*uint16)(sa) = uint16(family) }
 
-// remote asks by a raw call: x/sys's allocates, and this one comes with every accepted connection.
-func remote(fd int) netip.AddrPort {
+func local(fd int) netip.AddrPort  { return address(unix.SYS_GETSOCKNAME, fd) }
+func remote(fd int) netip.AddrPort { return address(unix.SYS_GETPEERNAME, fd) }
+
+// address asks by a raw call: x/sys's allocates, and these come with every accepted connection, and every reset.
+func address(call uintptr, fd int) netip.AddrPort {
 	var sa unix.RawSockaddrInet6 // has room for IPv4's
 	size := uint32(unix.SizeofSockaddrInet6)
-	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	_, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
 	if errno != 0 {
 		return netip.AddrPort{}
 	}

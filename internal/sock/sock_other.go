@@ -25,6 +25,14 @@ func stream(family int) (int, error) {
 	return fd, nil
 }
 
+func local(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return parse(sa)
+}
+
 func remote(fd int) netip.AddrPort {
 	sa, err := unix.Getpeername(fd)
 	if err != nil {
