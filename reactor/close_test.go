@@ -167,7 +167,7 @@ func TestCloseWakesOthers(t *testing.T) {
 				{"write", func() error { _, err := c.Write(make([]byte, 100_000)); return err }},
 				{"write", func() error { _, err := c.Writev([][]byte{make([]byte, 10_000)}); return err }},
 				{"write", c.Flush},
-				{"write", c.CloseWrite},
+				{"close", c.CloseWrite},
 			}
 			woken := 0
 			for i, c := range calls {

@@ -57,10 +57,10 @@ func (d *Dialer) Dial(t Task, network, address string) (Conn, error) {
 }
 
 func (d *Dialer) dial(t Task, network, address string) (Conn, error) {
+	if address == "" && (network == unixNetwork || checkNetwork(network) == nil) {
+		return Conn{}, d.wrap(network, nil, errNoAddress)
+	}
 	if network == unixNetwork {
-		if address == "" {
-			return Conn{}, d.wrap(network, nil, errNoAddress)
-		}
 		return d.race(t, network, []place{{name: address, unix: true}})
 	}
 	addrs, err := t.resolve(network, address)

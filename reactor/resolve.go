@@ -7,11 +7,14 @@ import (
 	"strconv"
 )
 
-// resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones. It may
-// block where host is a name.
+// resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones, and an
+// empty address into those with port 0. It may block where host or port is a name.
 func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
 	if err := checkNetwork(network); err != nil {
 		return nil, err
+	}
+	if address == "" {
+		address = ":0"
 	}
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -68,10 +71,12 @@ func (t Task) resolve(network, address string) ([]netip.AddrPort, error) {
 
 // isLiteral tells whether resolving address asks nobody.
 func isLiteral(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return true
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // it is an error, or empty
 	}
-	_, err = netip.ParseAddr(host)
+	if _, err = strconv.ParseUint(service, 10, 16); err == nil && host != "" {
+		_, err = netip.ParseAddr(host)
+	}
 	return err == nil
 }

@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/backend"
@@ -71,20 +73,22 @@ func (h Conn) Flush() error {
 }
 
 // CloseWrite does what Flush does and then tells the peer that nothing more will come: the peer reads the end of the
-// stream. Reading goes on. See shutdown(2).
+// stream. Reading goes on. A second CloseWrite does nothing. See shutdown(2).
 func (h Conn) CloseWrite() error {
 	c, t, err := h.enter()
 	if err != nil {
-		return writeError(c, err)
+		return c.wrap("close", err)
 	}
-	if err := h.flush(t); err != nil {
+	if c.shut {
+		return nil
+	}
+	if err := h.flush(t); err == ErrClosed {
+		return opErrorClosed("close")
+	} else if err != nil {
 		return writeError(c, err)
 	}
 	c.shut = true
-	if err := unix.Shutdown(int(c.fd), unix.SHUT_WR); err != nil {
-		return c.wrap("shutdown", err)
-	}
-	return nil
+	return c.wrap("close", os.NewSyscallError("shutdown", unix.Shutdown(int(c.fd), unix.SHUT_WR)))
 }
 
 // gather copies p to what goes out next.
