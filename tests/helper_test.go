@@ -16,7 +16,7 @@ import (
 	"github.com/eyewall/eyewall/reactor"
 )
 
-// requireVar names the environment variable that lists backends, by commas, whose tests must not be skipped.
+// requireVar names the environment variable that lists backends and tools, by commas, whose tests must not be skipped.
 const requireVar = "EYEWALL_REQUIRE"
 
 // eachBackend runs test over every backend that this system has, on a loop that runs until the test is over. Afterwards

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,10 @@ import (
 func openssl(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
-	if err != nil {
+	switch {
+	case err != nil && slices.Contains(strings.Split(os.Getenv(requireVar), ","), "openssl"):
+		t.Fatalf("openssl is not installed, and %s asks for it: %v", requireVar, err)
+	case err != nil:
 		t.Skipf("openssl is not installed: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)

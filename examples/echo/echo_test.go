@@ -190,7 +190,7 @@ func TestMistakes(t *testing.T) {
 		{"port too large", []string{"-addr", "127.0.0.1:65536"}, 1, `listen tcp: .*65536.*`},
 		{"no number", []string{"-addr", "127.0.0.1:no-such-port"}, 1, `listen tcp: .*no-such-port.*`},
 		{"IPv6 without brackets", []string{"-addr", "::1:8888"}, 1, `listen tcp: address ::1:8888: too many colons in address`},
-		{"empty address", []string{"-addr", ""}, 1, `listen tcp: missing (port in )?address`},
+		{"empty address", []string{"-addr", ""}, 2, `-addr is empty; it must be host:port; -help shows the flags`},
 		{"another machine's address", []string{"-addr", "192.0.2.1:0"}, 1, `listen tcp 192\.0\.2\.1:0: .*cannot assign requested address`},
 		{"unknown backend", []string{"-backend", "kqueue"}, 1, `.*unknown backend "kqueue".*known here: auto, .*select.*`},
 		{"unknown rung", []string{"-backend", "select:fast"}, 1, `.*unknown backend "select:fast".*`},

@@ -26,7 +26,7 @@ import (
 var served struct{ connections, bytes atomic.Int64 } // on all loops; of connections that have ended
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8888", "`host:port` to listen on, an IPv6 host in brackets: [::1]:8888")
+	addr := cli.Addr("8888")
 	backend := cli.Backend()
 	loops := flag.Int("loops", 1, "event loops, each on a thread of its own")
 	mode := flag.String("mode", "task", "task, for a task for each connection, or handler, for a function called when something has come")

@@ -3,11 +3,11 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -105,7 +105,7 @@ func TestLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestTLS checks HTTPS with Go's client, curl and openssl, and that nonsense in place of a handshake ends the connection.
+// TestTLS checks HTTPS with Go's client, and that nonsense in place of a handshake ends the connection.
 func TestTLS(t *testing.T) {
 	cert, key, roots := program.Certificate(t)
 	start(t, func(t *testing.T, p *program.Process, addr string) {
@@ -123,27 +123,63 @@ func TestTLS(t *testing.T) {
 			}
 		}
 		transport.CloseIdleConnections()
-		for _, tool := range [][]string{
-			{"curl", "-sS", "--max-time", "20", "--cacert", cert, "https://" + addr},
-			{"openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", cert, "-alpn", "http/1.1", "-connect", addr},
-		} {
-			if _, err := exec.LookPath(tool[0]); err != nil {
-				t.Logf("no %s here", tool[0])
-				continue
-			}
-			cmd := exec.Command(tool[0], tool[1:]...)
-			cmd.Stdin = strings.NewReader("GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-			out, err := cmd.Output()
-			if err != nil || !strings.HasSuffix(string(out), hello) {
-				t.Errorf("%s: %v, %q", tool[0], err, out)
-			}
-		}
 		c := program.Dial(t, addr)
 		io.WriteString(c, get)
 		if got, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") || strings.Contains(string(got), hello) {
 			t.Errorf("HTTP to HTTPS: %q, %v", got, err)
 		}
 	}, "-tls-cert", cert, "-tls-key", key)
+}
+
+// TestStalls checks that a client which begins something and does not go on is told, or left, in time, whatever it
+// began, and that nothing of it stays.
+func TestStalls(t *testing.T) {
+	cert, key, _ := program.Certificate(t)
+	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" // how a client's handshake begins
+	for what, stall := range map[string]struct {
+		said string
+		args []string
+	}{
+		"in the request line": {"GET / HT", nil},
+		"in the headers":      {"GET / HTTP/1.1\r\nHost: he", nil},
+		"in the body":         {"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\nfive", nil},
+		"before a handshake":  {"", []string{"-tls-cert", cert, "-tls-key", key}},
+		"in a handshake":      {hello, []string{"-tls-cert", cert, "-tls-key", key}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			start(t, func(t *testing.T, p *program.Process, addr string) {
+				p.CheckDescriptors(func() {
+					var conns []*net.TCPConn
+					for range 5 {
+						c := program.Dial(t, addr)
+						io.WriteString(c, stall.said)
+						conns = append(conns, c)
+					}
+					for _, c := range conns {
+						got, err := io.ReadAll(c)
+						if err != nil && !errors.Is(err, syscall.ECONNRESET) || strings.Contains(string(got), " 200 ") {
+							t.Errorf("it is told %q, %v", got, err)
+						}
+						c.Close()
+					}
+				})
+			}, append(stall.args, "-timeout", "200ms")...)
+		})
+	}
+}
+
+// TestDrip checks that a client which goes on, but slowly, may not go on for ever.
+func TestDrip(t *testing.T) {
+	start(t, func(t *testing.T, p *program.Process, addr string) {
+		c := program.Dial(t, addr)
+		io.WriteString(c, "GET / HTTP/1.1\r\n")
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(c, "X-%d: slow\r\n", i); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}, "-timeout", "200ms")
 }
 
 // TestMistakes checks that each is told in one line.
@@ -157,6 +193,7 @@ func TestMistakes(t *testing.T) {
 		{2, `http: -tls-key needs -tls-cert, too; -help shows the flags`, []string{"-tls-key", "x"}},
 		{2, `http: -tls-cert and -tls-key: open x: no such file or directory; -help shows the flags`, []string{"-tls-cert", "x", "-tls-key", "x"}},
 		{2, `http: -loops is 0; it must be from 1 to 1024; -help shows the flags`, []string{"-loops", "0"}},
+		{2, `http: -timeout is 0s; it must be positive; -help shows the flags`, []string{"-timeout", "0"}},
 		{2, `http: unexpected argument "x"; -help shows the flags`, []string{"x"}},
 		{1, `http: listen tcp: address nonsense: missing port in address`, []string{"-addr", "nonsense"}},
 	} {

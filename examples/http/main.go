@@ -25,11 +25,12 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "`host:port` to listen on, an IPv6 host in brackets: [::1]:8080")
+	addr := cli.Addr("8080")
 	backend := cli.Backend()
 	loops := flag.Int("loops", 1, "event loops, each on a thread of its own")
 	cert := flag.String("tls-cert", "", "`file` with the certificate, and those that vouch for it, in PEM: serve HTTPS")
 	key := flag.String("tls-key", "", "`file` with its private key, in PEM")
+	patience := flag.Duration("timeout", 10*time.Second, "how long a handshake, a request or an answer may take on its way")
 	cli.Parse()
 	config, err := cli.TLS(*cert, *key)
 	if err != nil {
@@ -38,8 +39,11 @@ func main() {
 	if config != nil {
 		config.NextProtos = []string{"http/1.1"}
 	}
-	if *loops < 1 || *loops > 1024 {
+	switch {
+	case *loops < 1 || *loops > 1024:
 		cli.Misuse(fmt.Errorf("-loops is %d; it must be from 1 to 1024", *loops))
+	case *patience <= 0:
+		cli.Misuse(fmt.Errorf("-timeout is %v; it must be positive", *patience))
 	}
 	if procs := *loops + 1; procs > runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(procs) // a loop that wakes must not queue for one of Go's processors
@@ -47,7 +51,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second signal ends the program at once
-	err = reactor.Serve(ctx, "tcp", *addr, handler(config),
+	err = reactor.Serve(ctx, "tcp", *addr, handler(config, *patience),
 		reactor.WithBackend(*backend), reactor.WithLoops(*loops),
 		reactor.WithListening(func(l reactor.Listening) {
 			fmt.Printf("http: listening on %v, backend %v, loops %d\n", l.Addr, l.Backend, l.Loops)
@@ -58,13 +62,13 @@ func main() {
 }
 
 // handler serves the requests of a connection, in a task.
-func handler(config *tls.Config) func(reactor.Conn) error {
+func handler(config *tls.Config, patience time.Duration) func(reactor.Conn) error {
 	web := &fasthttp.Server{
 		Handler: answer,
 		Name:    "eyewall",
 
-		ReadTimeout:  10 * time.Second, // of a request, and of a handshake
-		WriteTimeout: 10 * time.Second,
+		ReadTimeout:  patience, // of a request, and of a handshake
+		WriteTimeout: patience,
 		IdleTimeout:  time.Minute,
 
 		ReduceMemoryUsage:  true, // an idle connection holds no buffers

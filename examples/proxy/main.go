@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:9999", "`host:port` to listen on, an IPv6 host in brackets: [::1]:9999")
+	addr := cli.Addr("9999")
 	to := flag.String("to", "", "`host:port` to connect to for each connection")
 	backend := cli.Backend()
 	loops := flag.Int("loops", 1, "event loops, each on a thread of its own")

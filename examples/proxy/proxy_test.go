@@ -132,11 +132,17 @@ func TestCannotConnect(t *testing.T) {
 	})
 }
 
-// TestConnectTimeout checks that connecting ends in time: the address is set aside for documents (RFC 5737).
+// TestConnectTimeout checks that connecting ends in time, and that the client is told.
 func TestConnectTimeout(t *testing.T) {
-	p, addr := start(t, "auto", "192.0.2.1:9", "-connect-timeout", "100ms")
-	program.Dial(t, addr)
-	p.Stderr(`^proxy: dial tcp.*(timeout|unreachable|refused)`)
+	full := program.Full(t)
+	program.Backends(t, func(t *testing.T, backend string) {
+		p, addr := start(t, backend, full, "-connect-timeout", "100ms")
+		c := program.Dial(t, addr)
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the client sees %v", err)
+		}
+		p.Stderr(`^proxy: dial tcp ` + regexp.QuoteMeta(full) + `: i/o timeout$`)
+	})
 }
 
 // TestIdle checks that a connection on which nothing passes is closed, and one on which something passes in one

@@ -37,6 +37,14 @@ func Parse() {
 	case flag.NArg() > 0:
 		Misuse(fmt.Errorf("unexpected argument %q", flag.Arg(0)))
 	}
+	if addr := flag.Lookup("addr"); addr != nil && addr.Value.String() == "" { // a listener would take any port
+		Misuse(errors.New("-addr is empty; it must be host:port"))
+	}
+}
+
+// Addr defines the flag -addr.
+func Addr(port string) *string {
+	return flag.String("addr", "127.0.0.1:"+port, "`host:port` to listen on, an IPv6 host in brackets: [::1]:"+port)
 }
 
 // Misuse ends a program that was called in a wrong way.

@@ -50,6 +50,9 @@ func Backends(t *testing.T, test func(t *testing.T, name string)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			b, err := d.Open(backend.Config{})
+			if err != nil && required(d.Name) {
+				t.Fatalf("denied here, and %s asks for it: %v", RequireVar, err)
+			}
 			if err != nil {
 				t.Skipf("denied here: %v", err)
 			}

@@ -1,13 +1,17 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Dial connects to a server. Whatever the test does with the connection must end in time.
@@ -33,6 +37,34 @@ func Listen(t *testing.T) *net.TCPListener {
 	tcp := ln.(*net.TCPListener)
 	tcp.SetDeadline(time.Now().Add(Patience))
 	return tcp
+}
+
+// Full listens on an address of the loopback interface where connecting goes on without end: nobody accepts, and there is
+// no room for more connections that wait for that.
+func Full(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(sa.(*unix.SockaddrInet4).Port))
+	for range 100 {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Fatal("there is room for any number of connections")
+	return ""
 }
 
 // Hosts is the loopback addresses there are, as a server's host.

@@ -11,7 +11,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +27,7 @@ import (
 const maxMessage = 64 << 10
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8888", "`host:port` to listen on, an IPv6 host in brackets: [::1]:8888")
+	addr := cli.Addr("8888")
 	backend := cli.Backend()
 	cli.Parse()
 
