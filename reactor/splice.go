@@ -1,6 +1,10 @@
 package reactor
 
-import "github.com/eyewall/eyewall/backend"
+import (
+	"errors"
+
+	"github.com/eyewall/eyewall/backend"
+)
 
 // Pieces that are sent on are received in pipes once bulkAfter of them were large, until one is small: a pipe saves
 // copying what is in it twice, and costs two system calls, which is about what copying 40 KiB costs.
@@ -9,6 +13,8 @@ const (
 	bulkSize  = 40 << 10 // bytes: what makes a piece large
 	smallSize = 16 << 10 // bytes: what makes it small
 )
+
+var errOtherLoop = errors.New("the connection that it is to go to belongs to another loop; it must be one of the same")
 
 // Splice waits until something has arrived and sends it on to another connection of the same loop; it returns how many
 // bytes that were. Large amounts are not copied where the system can do without: see splice(2). Few bytes are gathered
@@ -19,10 +25,13 @@ func (h Conn) Splice(to Conn) (int, error) { return h.splice(to, -1) }
 
 // splice sends on no more than limit bytes, unless that is negative.
 func (h Conn) splice(to Conn, limit int64) (int, error) {
-	if err := h.awaitInput(h.spliceNext(to)); err != nil {
+	c := h.c
+	if c != nil && to.c != nil && to.c.loop != c.loop {
+		return 0, c.wrap("splice", errOtherLoop)
+	}
+	if err := h.awaitInput(h.spliceNext()); err != nil {
 		return 0, err
 	}
-	c := h.c
 	in := c.in
 	if limit >= 0 && limit < int64(in.size()) {
 		in = c.first()
@@ -57,12 +66,9 @@ func (h Conn) splice(to Conn, limit int64) (int, error) {
 
 // spliceNext tells whether what comes next is to be received in a pipe, and has the receive end that is in flight in its
 // place.
-func (h Conn) spliceNext(to Conn) bool {
+func (h Conn) spliceNext() bool {
 	c := h.c
 	if c == nil || c.generation != h.generation || c.rare == nil || c.rare.bulk < bulkAfter || !c.loop.caps.Pipes {
-		return false
-	}
-	if to.c == nil || to.c.loop != c.loop {
 		return false
 	}
 	c.pause()

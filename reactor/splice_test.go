@@ -289,6 +289,38 @@ func TestSpliceErrors(t *testing.T) {
 	})
 }
 
+// Connections of different loops are refused, without a byte lost.
+func TestSpliceOtherLoop(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		theirs, done := make(chan Conn), make(chan struct{})
+		other := testLoop(t, name)
+		must(t, "Go", other.Go(func(task Task) error {
+			c, _ := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+			theirs <- c
+			_, _, err := Receive(task, done)
+			c.Close()
+			return err
+		}))
+		ended := make(chan error, 1)
+		go func() { ended <- other.Run(t.Context()) }()
+		run(t, name, func(task Task) {
+			from, source := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+			to := <-theirs
+			source.Write([]byte("some"))
+			_, err := from.Splice(to)
+			wantOpError(t, "Splice", err, "splice", errOtherLoop)
+			_, err = io.Copy(to, from)
+			wantOpError(t, "Copy", err, "splice", errOtherLoop)
+			data, err := from.Next()
+			must(t, "Next", err)
+			same(t, "what is left", data, []byte("some"))
+			from.Close()
+		})
+		close(done)
+		must(t, "Run", <-ended)
+	})
+}
+
 // Whatever the sizes, pauses, deadlines and kinds of reading are: each byte comes, once, in order.
 func TestSpliceStorm(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {

@@ -177,3 +177,33 @@ func TestMistakes(t *testing.T) {
 		program.Fails(t, 2, pattern, "proxy", args...)
 	}
 }
+
+// TestSlowReader checks that a side which takes nothing makes the other wait, and that the proxy's memory stays bounded.
+func TestSlowReader(t *testing.T) {
+	program.Backends(t, func(t *testing.T, backend string) {
+		ln := program.Listen(t)
+		p, addr := start(t, backend, ln.Addr().String())
+		front := program.Dial(t, addr)
+		back := behind(t, ln)
+		pass(t, front, back, 1<<20)
+		before := p.Memory()
+		sent, chunk := 0, make([]byte, 1<<20)
+		for {
+			front.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+			n, err := front.Write(chunk)
+			if sent += n; err != nil {
+				break
+			}
+			if sent > 1<<30 {
+				t.Fatal("the proxy takes any amount of what nobody reads")
+			}
+		}
+		if grown := p.Memory() - before; grown > 8<<20 {
+			t.Errorf("of %d bytes that nobody reads the proxy holds %d", sent, grown)
+		}
+		got, err := io.CopyN(io.Discard, back, int64(sent))
+		if err != nil {
+			t.Errorf("%d bytes came, of %d: %v", got, sent, err)
+		}
+	})
+}

@@ -241,3 +241,13 @@ func (o *output) String() string {
 	defer o.mu.Unlock()
 	return string(o.text)
 }
+
+// Memory is how much memory the process holds, in bytes; 0 where the system does not tell.
+func (p *Process) Memory() int {
+	p.t.Helper()
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kilobytes := 0
+	fmt.Sscan(rest, &kilobytes)
+	return kilobytes << 10
+}
