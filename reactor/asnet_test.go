@@ -103,6 +103,7 @@ func (w *world) address() string {
 // halves is what both networks' connections have.
 type halves interface {
 	net.Conn
+	CloseRead() error
 	CloseWrite() error
 }
 
@@ -173,6 +174,25 @@ var scenarios = map[string]func(w *world){
 		buf := make([]byte, 10)
 		n, err = a.Read(buf)
 		w.say("read", string(buf[:n]), err)
+	},
+	"closed for reading": func(w *world) {
+		a, b := w.pair()
+		defer a.Close()
+		defer b.Close()
+		over := false
+		w.go_(func() {
+			n, err := a.Read(make([]byte, 1))
+			w.say("read that waits", n, err)
+			over = true
+		})
+		w.say("close read", 0, a.(halves).CloseRead())
+		w.wait("it has read", func() bool { return over })
+		n, err := a.Read(make([]byte, 1))
+		w.say("read", n, err)
+		n, err = a.Write([]byte("x"))
+		w.say("write", n, err)
+		w.say("close", 0, a.Close())
+		w.say("close read when closed", 0, a.(halves).CloseRead())
 	},
 	"past deadlines": func(w *world) {
 		a, b := w.pair()

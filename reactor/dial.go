@@ -1,11 +1,13 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +22,11 @@ type Dialer struct {
 	Delay         bool          // small segments wait for one another (TCP_NODELAY off)
 	KeepAlive     time.Duration // idle time of a TCP connection before a probe (default 15 s); negative for none
 	FallbackDelay time.Duration // until the next address is tried, too (default 250 ms); negative: once the last has failed
+	Resolver      *net.Resolver // of names (nil: net.DefaultResolver)
+
+	// Control is called with each socket before it is connected, to set more options: network is "tcp4", "tcp6" or "unix",
+	// and c's Control gives the descriptor. It must not wait. See net.Dialer.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 const defaultFallbackDelay = 250 * time.Millisecond // RFC 8305, 5
@@ -63,7 +70,7 @@ func (d *Dialer) dial(t Task, network, address string) (Conn, error) {
 	if network == unixNetwork {
 		return d.race(t, network, []place{{name: address, unix: true}})
 	}
-	addrs, err := t.resolve(network, address)
+	addrs, err := t.resolve(cmp.Or(d.Resolver, net.DefaultResolver), network, address)
 	if err == nil {
 		addrs, err = d.suitable(addrs, address)
 	}
@@ -121,6 +128,9 @@ func (d *Dialer) socket(p *place) (fd int, raw []byte, err error) {
 // setUp sets what accepted sockets have from their listener, and binds to LocalAddr.
 func (d *Dialer) setUp(fd int, p *place) error {
 	if p.unix {
+		if err := control(d.Control, fd, unixNetwork, p.name); err != nil {
+			return err
+		}
 		switch local := d.LocalAddr.(type) {
 		case nil:
 			return nil
@@ -135,8 +145,8 @@ func (d *Dialer) setUp(fd int, p *place) error {
 	if err := sock.KeepAlive(fd, orDefault(d.KeepAlive, defaultKeepAlive)); err != nil {
 		return err
 	}
-	if d.LocalAddr == nil {
-		return nil
+	if err := control(d.Control, fd, tcpNetwork(p.ip), p.ip.String()); err != nil || d.LocalAddr == nil {
+		return err
 	}
 	local := d.local()
 	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {

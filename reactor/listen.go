@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,10 @@ type ListenConfig struct {
 	KeepAlive  time.Duration // idle time of a TCP connection before a probe (default 15 s); negative for none
 	ReadBuffer int           // bytes of the kernel's receive buffer (SO_RCVBUF; default the system's)
 	SendBuffer int           // bytes of the kernel's send buffer (SO_SNDBUF; default the system's)
+
+	// Control is called with each socket before it is bound, to set more options: network is "tcp4", "tcp6" or "unix", and
+	// c's Control gives the descriptor. It must not wait. See net.ListenConfig.
+	Control func(network, address string, c syscall.RawConn) error
 
 	// share is ReusePort for the first of several listeners: it is set after binding, so that an address which others
 	// share already counts as in use.
@@ -55,7 +60,7 @@ func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, err
 		ln, err = cfg.listenUnix(address)
 	} else {
 		var addrs []netip.AddrPort
-		if addrs, err = t.resolve(network, address); err != nil {
+		if addrs, err = t.resolve(net.DefaultResolver, network, address); err != nil {
 			return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 		}
 		ln, err = cfg.listen(network, addrs)
@@ -113,6 +118,9 @@ func (cfg *ListenConfig) setUpUnix(fd int, name string) error {
 	if err := cfg.setBuffers(fd); err != nil {
 		return err
 	}
+	if err := control(cfg.Control, fd, unixNetwork, name); err != nil {
+		return err
+	}
 	if err := sock.BindUnix(fd, name); err != nil {
 		return err
 	}
@@ -168,6 +176,9 @@ func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) erro
 		}
 	}
 	if err := sock.KeepAlive(fd, orDefault(cfg.KeepAlive, defaultKeepAlive)); err != nil {
+		return err
+	}
+	if err := control(cfg.Control, fd, tcpNetwork(addr), addr.String()); err != nil {
 		return err
 	}
 	if err := sock.Bind(fd, addr); err != nil {

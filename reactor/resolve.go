@@ -9,7 +9,7 @@ import (
 
 // resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones, and an
 // empty address into those with port 0. It may block where host or port is a name.
-func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
+func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
 	if err := checkNetwork(network); err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, er
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		named, err := net.DefaultResolver.LookupPort(ctx, network, service)
+		named, err := r.LookupPort(ctx, network, service)
 		if err != nil {
 			return nil, err
 		}
@@ -35,7 +35,7 @@ func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, er
 	case host == "":
 		ips = []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}
 	default:
-		if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		if ips, err = r.LookupNetIP(ctx, "ip", host); err != nil {
 			return nil, err
 		}
 	}
@@ -52,15 +52,15 @@ func resolve(ctx context.Context, network, address string) ([]netip.AddrPort, er
 }
 
 // resolve does the same without holding up the loop.
-func (t Task) resolve(network, address string) ([]netip.AddrPort, error) {
+func (t Task) resolve(r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if isLiteral(address) {
-		return resolve(ctx, network, address)
+		return resolve(ctx, r, network, address)
 	}
 	var addrs []netip.AddrPort
 	err := Offload(t, func() (err error) {
-		addrs, err = resolve(ctx, network, address)
+		addrs, err = resolve(ctx, r, network, address)
 		return err
 	})
 	if err != nil { // also where the work goes on, and addrs is its own

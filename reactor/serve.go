@@ -74,7 +74,7 @@ func (g *Group) serve(ctx context.Context, network, address string, handle func(
 	if network == unixNetwork {
 		return g.add(handle, lazy, true, func(cfg *ListenConfig) (*Listener, error) { return cfg.listenUnix(address) })
 	}
-	addrs, err := resolve(ctx, network, address)
+	addrs, err := resolve(ctx, net.DefaultResolver, network, address)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,12 @@ func (h Conn) SetKeepAlive(on bool) error {
 // SetKeepAlivePeriod sets for how long a TCP connection has been idle when its peer is probed, in whole seconds,
 // rounded up.
 func (h Conn) SetKeepAlivePeriod(idle time.Duration) error {
-	return h.set(func(fd int) error { return sock.KeepIdle(fd, idle) })
+	return h.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: max(idle, 1), Interval: -1, Count: -1})
+}
+
+// SetKeepAliveConfig sets how an idle peer is probed: see net.TCPConn.
+func (h Conn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
+	return h.set(func(fd int) error { return sock.SetKeepAlive(fd, cfg) })
 }
 
 // SetLinger with 0 has the kernel drop what it has not sent when the connection is closed, and tell the peer of a reset;

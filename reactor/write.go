@@ -91,6 +91,17 @@ func (h Conn) CloseWrite() error {
 	return c.wrap("close", os.NewSyscallError("shutdown", unix.Shutdown(int(c.fd), unix.SHUT_WR)))
 }
 
+// CloseRead tells the system that nothing more is to be read: what has come can be, and then the end of the stream.
+// Writing goes on. See shutdown(2).
+func (h Conn) CloseRead() error {
+	fd := h.FD()
+	if fd < 0 {
+		return opErrorClosed("close")
+	}
+	h.c.loop.elsewhere()
+	return h.c.wrap("close", os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_RD)))
+}
+
 // gather copies p to what goes out next.
 func (c *conn) gather(p []byte) {
 	out := c.output()

@@ -2,4 +2,8 @@ package sock
 
 import "golang.org/x/sys/unix"
 
-const keepIdle = unix.TCP_KEEPALIVE
+const (
+	keepIdle     = unix.TCP_KEEPALIVE
+	keepInterval = unix.TCP_KEEPINTVL
+	keepCount    = unix.TCP_KEEPCNT
+)

@@ -4,4 +4,8 @@ package sock
 
 import "golang.org/x/sys/unix"
 
-const keepIdle = unix.TCP_KEEPIDLE
+const (
+	keepIdle     = unix.TCP_KEEPIDLE
+	keepInterval = unix.TCP_KEEPINTVL
+	keepCount    = unix.TCP_KEEPCNT
+)

@@ -2,5 +2,9 @@
 
 package sock
 
-// keepIdle is zero where a connection's idle time cannot be set, or not by one option that all versions have.
-const keepIdle = 0
+// They are zero where probes cannot be set up, or not by options that all versions have.
+const (
+	keepIdle     = 0
+	keepInterval = 0
+	keepCount    = 0
+)

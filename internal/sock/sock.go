@@ -3,6 +3,7 @@
 package sock
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
@@ -27,24 +28,54 @@ func SetInt(fd, level, option, value int) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, value))
 }
 
+// What package net sets where nobody says otherwise: it takes some two minutes to find out that a peer is gone.
+const (
+	defaultKeepIdle     = 15 * time.Second
+	defaultKeepInterval = 15 * time.Second
+	defaultKeepCount    = 9
+)
+
 // KeepAlive has the kernel probe a connection that has been idle for that long; never, if it is negative.
 func KeepAlive(fd int, idle time.Duration) error {
-	if idle < 0 {
-		return SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
+	cfg := net.KeepAliveConfig{Enable: idle >= 0, Idle: idle}
+	if keepIdle == 0 {
+		cfg = net.KeepAliveConfig{Enable: idle >= 0, Idle: -1, Interval: -1, Count: -1}
 	}
-	if err := SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil || keepIdle == 0 {
-		return err
-	}
-	return KeepIdle(fd, idle)
+	return SetKeepAlive(fd, cfg)
 }
 
-// KeepIdle sets how long a connection has been idle when it is probed, in whole seconds, rounded up.
-func KeepIdle(fd int, idle time.Duration) error {
-	if keepIdle == 0 {
-		return os.NewSyscallError("setsockopt", unix.ENOPROTOOPT)
+// SetKeepAlive has the kernel probe an idle connection as cfg says. Times are rounded up to whole seconds.
+func SetKeepAlive(fd int, cfg net.KeepAliveConfig) error {
+	if !cfg.Enable {
+		return SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
 	}
-	seconds := max(1, int((idle+time.Second-1)/time.Second))
-	return SetInt(fd, unix.IPPROTO_TCP, keepIdle, seconds)
+	if err := SetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1); err != nil {
+		return err
+	}
+	for _, o := range [...]struct{ option, value int }{
+		{keepIdle, seconds(cfg.Idle, defaultKeepIdle)},
+		{keepInterval, seconds(cfg.Interval, defaultKeepInterval)},
+		{keepCount, cmp.Or(cfg.Count, defaultKeepCount)},
+	} {
+		switch {
+		case o.value < 0: // it is to stay as it is
+		case o.option == 0:
+			return os.NewSyscallError("setsockopt", unix.ENOPROTOOPT)
+		default:
+			if err := SetInt(fd, unix.IPPROTO_TCP, o.option, o.value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seconds is d in whole seconds, one at least, or negative where that is.
+func seconds(d, otherwise time.Duration) int {
+	if d = cmp.Or(d, otherwise); d < 0 {
+		return -1
+	}
+	return int((d + time.Second - 1) / time.Second)
 }
 
 // Linger sets whether the socket's close drops what is not sent. It never blocks.
