@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/event"
 	"github.com/eyewall/eyewall/internal/sock"
 )
@@ -132,6 +133,34 @@ var waits = map[string]func(testing.TB, Task) func(Task) error{
 	"event.Read": func(t testing.TB, task Task) func(Task) error {
 		a, _ := pair(t, task)
 		return func(task Task) error { return task.Await(&event.Read{FD: a.FD()}) }
+	},
+	"Splice": func(t testing.TB, task Task) func(Task) error {
+		a, b := pair(t, task)
+		return func(Task) error { _, err := a.Splice(b); return err }
+	},
+	"Splice to who does not read": func(t testing.TB, task Task) func(Task) error {
+		from, source := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+		to, _ := peered(t, task, full, "127.0.0.1:0")
+		sendAll(source, make([]byte, 16<<20))
+		return func(Task) error { _, err := from.WriteTo(to); return err }
+	},
+	"sendfile": func(t testing.TB, task Task) func(Task) error {
+		a, _ := pairOf(t, task, full, "127.0.0.1:0")
+		file := fileOf(t, make([]byte, 8<<20))
+		return func(Task) error {
+			if _, err := file.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+			_, err := io.Copy(a, file)
+			return err
+		}
+	},
+	"event.SendFile": func(t testing.TB, task Task) func(Task) error {
+		a, _ := pairOf(t, task, full, "127.0.0.1:0")
+		file := fileOf(t, make([]byte, 8<<20))
+		return func(task Task) error {
+			return task.Await(&event.SendFile{FD: a.FD(), File: backend.File{FD: int(file.Fd()), Size: 8 << 20}})
+		}
 	},
 	"event.Write": func(t testing.TB, task Task) func(Task) error {
 		r, w := newPipe(t)
