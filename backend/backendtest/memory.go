@@ -313,43 +313,21 @@ func nothingAllocated(r *rig) {
 func nothingAllocatedSendingOn(r *rig) {
 	from, source := r.pair()
 	to, reader := r.pair()
-	s := &sink{t: r.TB}
 	part := backend.File{FD: r.file(pattern(0, 1000)), Offset: 100, Size: 200}
 	data, buf := pattern(0, 100), make([]byte, 300)
-	var op backend.Op
-	var got backend.Completion
-	step := func(o backend.Op) bool {
-		op = o
-		op.Sink = s
-		r.step(&got, &op)
-		return got.Err == nil
-	}
-	round := func() bool {
-		if n, _ := unix.Write(source, data); n != len(data) || !step(backend.Op{Kind: backend.Splice, FD: from}) {
+	s := &stepper{rig: r, sink: sink{t: r.TB}}
+	s.nothingAllocated(100, func() bool {
+		if n, _ := unix.Write(source, data); n != len(data) || !s.step(backend.Op{Kind: backend.Splice, FD: from}) {
 			return false
 		}
-		lease := got.Lease
-		if !step(sendLent(to, &got)) || !step(backend.Op{Kind: backend.SendFile, FD: to, File: &part}) {
+		lease := s.got.Lease
+		if !s.step(sendLent(to, &s.got)) || !s.step(backend.Op{Kind: backend.SendFile, FD: to, File: &part}) {
 			return false
 		}
 		r.b.Release(lease)
 		n, _ := unix.Read(reader, buf)
 		return n == len(buf)
-	}
-	ok := true
-	rounds := func() {
-		for i := 0; i < 100 && ok; i++ {
-			ok = round()
-		}
-	}
-	rounds()
-	n := allocations(rounds)
-	if !ok {
-		r.Fatalf("the traffic failed: %s", show(&got))
-	}
-	if n != 0 && !raceEnabled {
-		r.Errorf("100 rounds allocate %d times; want 0", n)
-	}
+	})
 }
 
 // nothingAllocatedConnecting is the life of a connection: connect, accept, receive into a buffer, cancel, poll, close.
@@ -357,66 +335,78 @@ func nothingAllocatedConnecting(r *rig) {
 	r.net = tcp4
 	ln, addr := r.listen(10)
 	var buf [10]byte
-	s := &sink{t: r.TB}
-	var op backend.Op
-	var failed backend.Completion
-	step := func(o backend.Op) bool {
-		op = o
-		op.Sink = s
-		r.step(&failed, &op)
-		return failed.Err == nil
-	}
-	life := func() bool {
+	s := &stepper{rig: r, sink: sink{t: r.TB}}
+	s.nothingAllocated(50, func() bool {
 		fd, err := newSocket(unix.AF_INET, unix.SOCK_STREAM)
 		if err != nil {
 			return false
 		}
-		if !step(backend.Op{Kind: backend.Connect, FD: fd, Addr: addr.raw}) || !step(backend.Op{Kind: backend.Accept, FD: ln}) {
+		if !s.step(backend.Op{Kind: backend.Connect, FD: fd, Addr: addr.raw}) || !s.step(backend.Op{Kind: backend.Accept, FD: ln}) {
 			return false
 		}
-		peer := failed.N
-		if !step(backend.Op{Kind: backend.Send, FD: peer, Buf: buf[:], Deadline: r.b.Now() + limit}) ||
-			!step(backend.Op{Kind: backend.Recv, FD: fd, Buf: buf[:]}) ||
-			!step(backend.Op{Kind: backend.Poll, FD: fd, Events: unix.POLLOUT}) {
+		peer := s.got.N
+		if !s.step(backend.Op{Kind: backend.Send, FD: peer, Buf: buf[:], Deadline: r.b.Now() + limit}) ||
+			!s.step(backend.Op{Kind: backend.Recv, FD: fd, Buf: buf[:]}) ||
+			!s.step(backend.Op{Kind: backend.Poll, FD: fd, Events: unix.POLLOUT}) {
 			return false
 		}
-		op = backend.Op{Kind: backend.Recv, FD: fd, Multishot: true, Sink: s}
-		t := r.b.Submit(&op)
+		t := s.submit(backend.Op{Kind: backend.Recv, FD: fd, Multishot: true})
 		r.b.Poll(r.dst, 0)
 		r.b.Cancel(t)
 		if n, _ := r.b.Poll(r.dst, r.b.Now()+limit); n != 1 || r.dst[0].Err != backend.ErrCanceled {
 			return false
 		}
-		return step(backend.Op{Kind: backend.Close, FD: fd}) && step(backend.Op{Kind: backend.Close, FD: peer})
+		return s.step(backend.Op{Kind: backend.Close, FD: fd}) && s.step(backend.Op{Kind: backend.Close, FD: peer})
+	})
+}
+
+// stepper does one operation after the other and allocates nothing for that.
+type stepper struct {
+	*rig
+	sink sink
+	op   backend.Op
+	got  backend.Completion // of the last one
+}
+
+func (s *stepper) submit(op backend.Op) backend.Token {
+	s.op = op
+	s.op.Sink = &s.sink
+	return s.b.Submit(&s.op)
+}
+
+// step waits for the only completion of op, and tells whether it is without an error.
+func (s *stepper) step(op backend.Op) bool {
+	t := s.submit(op)
+	n, err := s.b.Poll(s.dst, s.b.Now()+limit)
+	switch {
+	case err != nil:
+		s.got = backend.Completion{N: n, Err: err}
+	case n != 1 || s.dst[0].Token != t:
+		s.got = backend.Completion{N: n, Err: errUnwritten}
+	default:
+		s.got = s.dst[0]
 	}
+	return s.got.Err == nil
+}
+
+// nothingAllocated does so many rounds, which are to allocate nothing once they have been gone through before.
+func (s *stepper) nothingAllocated(n int, round func() bool) {
+	s.Helper()
 	ok := true
-	lives := func() {
-		for i := 0; i < 50 && ok; i++ {
-			ok = life()
+	rounds := func() {
+		for i := 0; i < n && ok; i++ {
+			ok = round()
 		}
 	}
 	for range 3 {
-		lives()
+		rounds()
 	}
-	n := allocations(lives)
+	allocated := allocations(rounds)
 	if !ok {
-		r.Fatalf("the traffic failed: %s", show(&failed))
+		s.Fatalf("the traffic failed: %s", show(&s.got))
 	}
-	if n != 0 && !raceEnabled {
-		r.Errorf("50 lives of a connection allocate %d times; want 0", n)
+	// The race detector allocates on its own account.
+	if allocated != 0 && !raceEnabled {
+		s.Errorf("%d rounds allocate %d times; want 0", n, allocated)
 	}
-}
-
-// step submits op and waits for its completion, without allocating.
-func (r *rig) step(c *backend.Completion, op *backend.Op) {
-	t := r.b.Submit(op)
-	n, err := r.b.Poll(r.dst, r.b.Now()+limit)
-	if n != 1 || r.dst[0].Token != t {
-		*c = backend.Completion{N: n, Err: errUnwritten}
-		if err != nil {
-			c.Err = err
-		}
-		return
-	}
-	*c = r.dst[0]
 }
