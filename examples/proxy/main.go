@@ -1,4 +1,4 @@
-// Proxy passes on what comes, to another address and back.
+// Proxy passes on what comes, to another address and back. Large amounts are not copied, see splice(2).
 //
 //	go run ./examples/proxy -addr 127.0.0.1:9999 -to 127.0.0.1:8888
 //
