@@ -16,8 +16,12 @@ import (
 	"github.com/eyewall/eyewall/reactor"
 )
 
-// requireVar names the environment variable that lists backends and tools, by commas, whose tests must not be skipped.
-const requireVar = "EYEWALL_REQUIRE"
+// requireVar and requireToolsVar name the environment variables that list backends and tools, by commas, whose tests must
+// not be skipped.
+const (
+	requireVar      = "EYEWALL_REQUIRE"
+	requireToolsVar = "EYEWALL_REQUIRE_TOOLS"
+)
 
 // eachBackend runs test over every backend that this system has, on a loop that runs until the test is over. Afterwards
 // no goroutine may be left.

@@ -23,8 +23,8 @@ func openssl(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
 	switch {
-	case err != nil && slices.Contains(strings.Split(os.Getenv(requireVar), ","), "openssl"):
-		t.Fatalf("openssl is not installed, and %s asks for it: %v", requireVar, err)
+	case err != nil && slices.Contains(strings.Split(os.Getenv(requireToolsVar), ","), "openssl"):
+		t.Fatalf("openssl is not installed, and %s asks for it: %v", requireToolsVar, err)
 	case err != nil:
 		t.Skipf("openssl is not installed: %v", err)
 	}

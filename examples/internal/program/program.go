@@ -50,7 +50,7 @@ func Backends(t *testing.T, test func(t *testing.T, name string)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			b, err := d.Open(backend.Config{})
-			if err != nil && required(d.Name) {
+			if err != nil && listed(RequireVar, d.Name) {
 				t.Fatalf("denied here, and %s asks for it: %v", RequireVar, err)
 			}
 			if err != nil {

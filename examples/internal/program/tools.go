@@ -10,11 +10,15 @@ import (
 	"testing"
 )
 
-// RequireVar names the environment variable that lists, by commas, backends and tools whose tests must not be skipped.
-const RequireVar = "EYEWALL_REQUIRE"
+// RequireVar and RequireToolsVar name the environment variables that list, by commas, backends and tools whose tests must
+// not be skipped.
+const (
+	RequireVar      = "EYEWALL_REQUIRE"
+	RequireToolsVar = "EYEWALL_REQUIRE_TOOLS"
+)
 
-func required(name string) bool {
-	return slices.Contains(strings.Split(os.Getenv(RequireVar), ","), name)
+func listed(variable, name string) bool {
+	return slices.Contains(strings.Split(os.Getenv(variable), ","), name)
 }
 
 // Tool runs a program that is a client of its own kind, such as curl, with what it is to read on its stdin, and returns
@@ -22,8 +26,8 @@ func required(name string) bool {
 func Tool(t *testing.T, stdin []byte, name string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		if required(name) {
-			t.Fatalf("%s is not installed, and %s asks for it: %v", name, RequireVar, err)
+		if listed(RequireToolsVar, name) {
+			t.Fatalf("%s is not installed, and %s asks for it: %v", name, RequireToolsVar, err)
 		}
 		t.Skipf("%s is not installed: %v", name, err)
 	}
