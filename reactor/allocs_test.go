@@ -128,17 +128,27 @@ func TestTasksAllocateNothing(t *testing.T) {
 		l := testLoop(t, name)
 		err := runLoop(t, l, func(task Task) error {
 			a, b := pair(t, task)
+			onward, far := pair(t, task)
 			message, large := []byte("message"), make([]byte, 100_000)
 			bufs := [][]byte{message, message}
 			buf := make([]byte, len(large))
 			other := func(task Task) error { return nil }
 			posted := func() {}
-			read := func(n int) {
+			readFrom := func(c Conn, n int) {
 				for n > 0 {
-					got, err := b.Read(buf)
+					got, err := c.Read(buf)
 					must(t, "Read", err)
 					n -= got
 				}
+			}
+			read := func(n int) { readFrom(b, n) }
+			splice := func(n int) {
+				for left := n; left > 0; {
+					got, err := b.Splice(onward)
+					must(t, "Splice", err)
+					left -= got
+				}
+				readFrom(far, n)
 			}
 			deadline := time.Now().Add(time.Hour)
 			for what, call := range map[string]func(){
@@ -155,7 +165,9 @@ func TestTasksAllocateNothing(t *testing.T) {
 					a.Write(message)
 					b.Next()
 				},
-				"SetDeadline": func() { b.SetDeadline(deadline) },
+				"Splice":       func() { a.Write(message); splice(len(message)) },
+				"Splice large": func() { a.Write(large); splice(len(large)) },
+				"SetDeadline":  func() { b.SetDeadline(deadline) },
 			} {
 				for range 100 {
 					call()
@@ -167,8 +179,9 @@ func TestTasksAllocateNothing(t *testing.T) {
 			if n := allocsPer(500, func() { b.c.wrap("read", unix.ECONNRESET) }); n > 1+few {
 				t.Errorf("an error: %v allocations, want 1", n)
 			}
-			must(t, "Close", a.Close())
-			must(t, "Close", b.Close())
+			for _, c := range []Conn{a, b, onward, far} {
+				must(t, "Close", c.Close())
+			}
 			return nil
 		})
 		must(t, "Run", err)

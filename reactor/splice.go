@@ -24,9 +24,9 @@ var errOtherLoop = errors.New("the connection that it is to go to belongs to ano
 func (h Conn) Splice(to Conn) (int, error) { return h.splice(to, -1) }
 
 // splice sends on no more than limit bytes, unless that is negative.
-func (h Conn) splice(to Conn, limit int64) (int, error) {
+func (h Conn) splice(to Conn, limit int64) (n int, err error) {
 	c := h.c
-	if c != nil && to.c != nil && to.c.loop != c.loop {
+	if c != nil && c.generation == h.generation && to.c != nil && to.c.loop != c.loop {
 		return 0, c.wrap("splice", errOtherLoop)
 	}
 	if err := h.awaitInput(h.spliceNext()); err != nil {
@@ -38,30 +38,29 @@ func (h Conn) splice(to Conn, limit int64) (int, error) {
 	} else {
 		limit = int64(in.size())
 	}
-	c.noteSize(in.size())
-	data, lease, piped := in.data, in.lease, in.piped
-	c.consumed(in.size())
-	var n int
-	var err error
-	if piped != 0 {
-		n, err = to.sendLent(lease, int(piped))
-	} else {
-		n, err = to.Write(data[:limit])
+	taken := *in
+	c.noteSize(taken.size())
+	c.consumed(taken.size())
+	defer func() { h.settle(&taken, n) }() // sending may end in Goexit
+	if taken.piped != 0 {
+		return to.sendLent(taken.lease, taken.size())
 	}
-	switch {
-	case c.generation != h.generation: // closed meanwhile
-		c.loop.backend.Release(lease)
-	case piped != 0:
-		if n < int(piped) {
-			c.putBack(fetch(c.loop, lease, int(piped)-n), 0)
-		}
-		c.loop.backend.Release(lease)
-	case n < len(data):
-		c.putBack(data[n:], lease)
+	return to.Write(taken.data[:limit])
+}
+
+// settle puts back what was not sent of a chunk that was taken, of which n bytes were.
+func (h Conn) settle(taken *chunk, n int) {
+	c := h.c
+	l := c.loop
+	switch rest := taken.size() - n; {
+	case rest == 0 || c.generation != h.generation: // or it was closed meanwhile
+	case taken.piped != 0:
+		c.putBack(fetch(l, taken.lease, rest), 0)
 	default:
-		c.loop.backend.Release(lease)
+		c.putBack(taken.data[n:], taken.lease)
+		return
 	}
-	return n, err
+	l.backend.Release(taken.lease)
 }
 
 // spliceNext tells whether what comes next is to be received in a pipe, and has the receive end that is in flight in its

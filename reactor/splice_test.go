@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -406,5 +407,26 @@ func TestSpliceStorm(t *testing.T) {
 				to.Close()
 			})
 		}
+	})
+}
+
+// A task that goes on splicing, whatever it is told, is ended when the loop is to end, and leaves nothing.
+func TestSpliceStubbornly(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		ctx, cancel := context.WithCancel(t.Context())
+		must(t, "Go", l.Go(func(task Task) error {
+			from, to, source, _ := relayed(t, task, full)
+			sendAll(source, pattern(8<<20))
+			task.Go(func(task Task) error {
+				task.Sleep(20 * time.Millisecond)
+				cancel()
+				return nil
+			})
+			for {
+				from.Splice(to)
+			}
+		}))
+		wantErr(t, "Run", l.Run(ctx), context.Canceled)
 	})
 }
