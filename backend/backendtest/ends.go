@@ -27,6 +27,7 @@ var endTests = []test{
 	{name: "refused", body: refused, everyNet: true},
 	{name: "refused_with_followers", body: refusedWithFollowers, everyNet: true, tcpOnly: true},
 	{name: "full_listener", body: fullListener},
+	{name: "reset_racing_data", body: resetRacingData, everyNet: true, tcpOnly: true},
 	{name: "broken_pipe", body: brokenPipe, everyNet: true},
 	{name: "broken_pipe_pending", body: brokenPipePending},
 	{name: "send_after_shutdown", body: sendAfterShutdown, everyNet: true},
@@ -286,6 +287,66 @@ func (r *rig) sigpipe() func() {
 		case <-time.After(moment): // the runtime hands a signal on when it gets round to it
 		}
 	}
+}
+
+// resetRacingData has many peers that say something and are gone, by a reset, while the backend accepts, receives and
+// answers. Each receive must come to its end, however close together the two arrive.
+func resetRacingData(r *rig) {
+	conns := 8000
+	if raceEnabled {
+		conns = 2000
+	}
+	ln, addr := r.listen(2000)
+	done := make(chan error, 1)
+	go func() {
+		done <- func() error {
+			for range conns {
+				fd, err := newSocket(r.net.family(), unix.SOCK_STREAM)
+				if err != nil {
+					return err
+				}
+				if err := unix.Connect(fd, addr.sa); err == unix.EINPROGRESS {
+					err = waitFor(fd, unix.POLLOUT)
+				}
+				unix.Write(fd, pattern(0, 1000))
+				unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+				unix.Close(fd)
+			}
+			return nil
+		}()
+	}()
+	accept := r.submit(backend.Op{Kind: backend.Accept, FD: ln, Multishot: true})
+	open := map[backend.Token]int{} // receives, and their descriptors
+	answer := pattern(0, 1000)
+	for ended := 0; ended < conns; {
+		if r.poll(r.in(limit/4)) == 0 {
+			r.Fatalf("%d of %d connections have ended, and of %d nothing more comes", ended, conns, len(open))
+		}
+		for rec := r.records[accept]; len(rec.queue) > 0; {
+			c := r.next(accept)
+			r.ok("accept", c.Err)
+			open[r.submit(backend.Op{Kind: backend.Recv, FD: c.N, Multishot: true})] = c.N
+		}
+		for t, fd := range open {
+			for rec := r.records[t]; len(rec.queue) > 0; {
+				c := r.next(t)
+				r.release(c.Lease)
+				if c.More {
+					r.submit(backend.Op{Kind: backend.Send, FD: fd, Buf: answer})
+					continue
+				}
+				if c.Err != io.EOF && c.Err != unix.ECONNRESET && c.Err != unix.EPIPE {
+					r.Errorf("%s has %s", describe(&rec.op), show(&c))
+				}
+				r.submit(backend.Op{Kind: backend.Close, FD: fd})
+				r.disown(fd)
+				delete(open, t)
+				delete(r.records, t)
+				ended++
+			}
+		}
+	}
+	r.ok("the peers", <-done)
 }
 
 func brokenPipe(r *rig) {

@@ -54,8 +54,11 @@ func (p *proactor) carryOut() {
 	}
 }
 
-// socket, in ops.FD.State, says that the descriptor is one: the calls take others, too.
-const socket = 1
+// What ops.FD.State says of a descriptor.
+const (
+	socket = 1 << iota // it is one: the calls take others, too
+	listed             // it is in proactor.looks
+)
 
 // isSocket tells whether f is one, which it finds out once.
 func (p *proactor) isSocket(f *ops.FD) bool {

@@ -49,12 +49,21 @@ func (p *proactor) turn(until time.Duration) error {
 		}
 		if p.table.Filled() > 0 || p.table.Room() == 0 || now >= until || p.waker.called() {
 			p.waker.take()
+			p.busy()
 			return nil
 		}
 		if p.backlog() {
 			continue
 		}
-		if done, err := p.wait(p.table.NextDeadline(until), now); done || err != nil {
+		limit := p.table.NextDeadline(until)
+		if len(p.looks.list) > 0 {
+			if now = p.Now(); now >= p.looks.at {
+				p.look()
+				continue
+			}
+			limit = min(limit, p.looks.at)
+		}
+		if done, err := p.wait(limit, now); done || err != nil {
 			return err
 		}
 	}

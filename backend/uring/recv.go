@@ -39,6 +39,8 @@ func (p *proactor) received(o *ops.Op, res int32, flags uint32) {
 		p.table.Emit(o, int(res), data, lease)
 		if o.State&flying == 0 {
 			p.resume(o)
+		} else {
+			p.lookLater(o.FD)
 		}
 	case res > 0:
 		p.table.Finish(o, int(res), nil, data, lease)

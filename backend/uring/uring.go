@@ -28,7 +28,8 @@ type proactor struct {
 	direct  fifo // tokens of operations that are system calls of their own
 	queue   fifo // what found the submission queue full: user data of requests to make
 	parked  fifo // tokens of receives that wait for a buffer
-	flying  int  // requests in the kernel that will have a final completion
+	looks   looks
+	flying  int // requests in the kernel that will have a final completion
 	failure error
 
 	clock   time.Time
