@@ -11,9 +11,9 @@ import (
 )
 
 // A multishot receive may never hear of the end of its stream. Where data and the end behind it come at once, the kernel
-// takes the two for one, as it did with a peer's shutdown until 2026 (liburing's issue 1549), and as 6.18 yet does with
-// resets: about one in a thousand of those that come right behind data. Nothing else happens to such a connection, so
-// that whoever waits for it waits for ever.
+// takes the two for one: until 2026 whenever that was (liburing's issue 1549), and 6.18.44 yet, as it seems, where both
+// come between a receive's first try and its being armed, which made a thousandth of the resets right behind data. Nothing
+// else happens to such a connection, so that whoever waits for it waits for ever.
 //
 // Hence each descriptor on which something has come is looked at once, some time later, when the end would show. One look
 // is enough: what comes after it, without data, comes alone.
