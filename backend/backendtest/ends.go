@@ -305,8 +305,12 @@ func resetRacingData(r *rig) {
 				if err != nil {
 					return err
 				}
-				if err := unix.Connect(fd, addr.sa); err == unix.EINPROGRESS {
+				err = unix.Connect(fd, addr.sa)
+				if err == unix.EINPROGRESS {
 					err = waitFor(fd, unix.POLLOUT)
+				}
+				if err != nil {
+					return err
 				}
 				unix.Write(fd, pattern(0, 1000))
 				unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
