@@ -78,7 +78,7 @@ func (p *proactor) backlog() bool {
 func (p *proactor) wait(until, now time.Duration) (done bool, err error) {
 	limit := time.Duration(-1)
 	if until != backend.Forever {
-		limit = until - now
+		limit = max(until-now, 0) // for a negative one has no end
 	}
 	if p.waker.sleep() {
 		p.table.Stats.Syscalls++
