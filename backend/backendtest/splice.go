@@ -13,6 +13,7 @@ import (
 var spliceTests = []test{
 	{name: "relay", body: spliceRelay, everyNet: true},
 	{name: "relay_to_slow_reader", body: spliceRelaySlowly, everyNet: true},
+	{name: "end_after_data", body: spliceEndAfterData, everyNet: true},
 	{name: "in_line", body: spliceInLine, everyNet: true},
 	{name: "fetch_in_parts", body: spliceFetch, everyNet: true},
 	{name: "released_unsent", body: spliceReleasedUnsent, everyNet: true},
@@ -108,6 +109,20 @@ func spliceRelaySlowly(r *rig) {
 	r.want(out, n, nil)
 	r.wantBytes("what was sent on", got, data)
 	r.wantEOF(sink)
+}
+
+// spliceEndAfterData has data and the end behind it there before the first splice (law 7).
+func spliceEndAfterData(r *rig) {
+	a, b := r.pair()
+	r.put(b, pattern(0, 300))
+	r.arrived(a, 300)
+	r.shut(b)
+	c := r.want(r.submit(backend.Op{Kind: backend.Splice, FD: a}), 300, nil)
+	r.wantBytes("what came", r.lent(&c), pattern(0, 300))
+	r.release(c.Lease)
+	for range 2 {
+		r.want(r.submit(backend.Op{Kind: backend.Splice, FD: a}), 0, io.EOF)
+	}
 }
 
 // spliceInLine has receives of all kinds take turns on one connection (law 3).
