@@ -23,6 +23,7 @@ var spliceTests = []test{
 	{name: "half_sent_by_deadline", body: spliceHalfSentByDeadline, everyNet: true},
 	{name: "peer_gone", body: splicePeerGone, everyNet: true},
 	{name: "no_pipe", body: spliceNoPipe, options: options{raw: true}},
+	{name: "urgent_data", body: spliceUrgent, everyNet: true, tcpOnly: true},
 	{name: "backend_with_pipes_lent", body: spliceCloseBackend, options: options{dirty: true}},
 }
 
@@ -354,4 +355,44 @@ func spliceCloseBackend(r *rig) {
 		r.release(leases[0], leases[1])
 	}
 	r.shutBackend()
+}
+
+// spliceUrgent has an urgent byte in the way, where splice(2) stops for good. As with any receive that byte is left out,
+// and the rest comes before the end (law 7).
+func spliceUrgent(r *rig) {
+	for _, waiting := range []bool{true, false} {
+		for _, ended := range []bool{true, false} {
+			a, b := r.pair()
+			op := backend.Op{Kind: backend.Splice, FD: a}
+			var first backend.Token
+			if waiting {
+				first = r.submit(op)
+				r.poll(0)
+			}
+			r.put(b, pattern(0, 10))
+			r.ok("send", unix.Sendto(b, []byte("!"), unix.MSG_OOB, nil))
+			r.put(b, pattern(10, 20))
+			if ended {
+				r.shutWrite(b)
+			}
+			r.arrived(a, 10)
+			if !waiting {
+				first = r.submit(op)
+			}
+			var got []byte
+			for t := first; ; t = r.submit(op) {
+				c := r.finish(t)
+				r.ok("splice", c.Err)
+				got = append(got, r.lent(&c)...)
+				r.release(c.Lease)
+				if len(got) >= 30 {
+					break
+				}
+			}
+			r.wantBytes("what came", got, pattern(0, 30))
+			if ended {
+				r.want(r.submit(op), 0, io.EOF)
+			}
+		}
+	}
 }

@@ -28,7 +28,8 @@ type pipe struct {
 const Can = true
 
 // Take moves what has come on the socket fd into a pipe and lends that: n bytes, or 0 at the end of the stream, where
-// nothing is lent. ok is false where no pipe is to be had, or the socket is of a kind that knows none.
+// nothing is lent. ok is false where no pipe is to be had, the socket is of a kind that knows none, or an urgent byte is
+// in the way: there splice(2) stops, and would for ever, as if nothing were behind it; recv(2) leaves that byte out.
 func (p *Pipes) Take(fd int32) (number uint16, n int, ok bool, errno syscall.Errno) {
 	number = p.open()
 	if number == 0 {
@@ -38,7 +39,8 @@ func (p *Pipes) Take(fd int32) (number uint16, n int, ok bool, errno syscall.Err
 	n, errno = splice(fd, x.in, size)
 	if n <= 0 || errno != 0 {
 		p.spare = append(p.spare, number)
-		return 0, 0, errno != unix.EINVAL, errno
+		stuck := errno == unix.EINVAL || (errno == 0 || errno == unix.EAGAIN) && atMark(fd)
+		return 0, 0, !stuck, errno
 	}
 	x.left, x.lent = n, true
 	return number, n, true, 0
@@ -145,4 +147,10 @@ func (x *pipe) close() {
 func splice(from, to int32, n int) (int, syscall.Errno) {
 	moved, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK)
 	return int(moved), errno
+}
+
+// atMark tells whether the byte that comes next on the socket fd is urgent. Other descriptors have none.
+func atMark(fd int32) bool {
+	at, err := unix.IoctlGetInt(int(fd), unix.SIOCATMARK)
+	return err == nil && at != 0
 }
