@@ -4,6 +4,7 @@ package readiness_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -247,5 +248,33 @@ func TestDuplicateLivesOn(t *testing.T) {
 		if got := b.stream(tok, 4); got != "mine" {
 			b.Errorf("received %q", got)
 		}
+	})
+}
+
+// What is there beats a cancel also where no pipe is free, and the turn had too much to do to come to it.
+func TestCanceledSpliceWithoutPipe(t *testing.T) {
+	each(t, backend.Config{}, func(b *bench) {
+		near, far := b.pair(unix.AF_UNIX, unix.SOCK_STREAM)
+		for { // takes all pipes
+			b.put(far, "x")
+			c := b.next(b.submit(backend.Op{Kind: backend.Splice, FD: near}))
+			b.must(c.Err)
+			if c.Data != nil {
+				b.Release(c.Lease)
+				break
+			}
+		}
+		busy, source := b.pair(unix.AF_UNIX, unix.SOCK_STREAM)
+		b.put(source, strings.Repeat("x", 160<<10))
+		first := b.submit(backend.Op{Kind: backend.Recv, FD: busy})
+		second := b.submit(backend.Op{Kind: backend.Recv, FD: busy})
+		b.put(far, "there")
+		tok := b.submit(backend.Op{Kind: backend.Splice, FD: near})
+		b.Cancel(tok)
+		if c := b.next(tok); c.Err != nil || string(c.Data) != "there" {
+			b.Errorf("the one that was canceled has %+v", c)
+		}
+		b.next(first)
+		b.next(second)
 	})
 }

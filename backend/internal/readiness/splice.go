@@ -14,11 +14,12 @@ import (
 // A Lease below 1<<pieceBits is a pipe's number: those of buffers begin there.
 func pipeOf(l backend.Lease) (number uint16, ok bool) { return uint16(l), l != 0 && l>>pieceBits == 0 }
 
-// splice receives into a pipe, or, where none is to be had, has o received as a Recv is.
+// splice receives into a pipe, or, where none is to be had, as a Recv does, from then on.
 func (b *Backend) splice(f *ops.FD, o *ops.Op) {
 	pipe, n, ok, e := b.pipes.Take(f.Num)
 	if !ok {
 		o.State |= pipeless
+		b.recvLent(f, o)
 		return
 	}
 	b.table.Stats.Syscalls++
