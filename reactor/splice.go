@@ -97,12 +97,17 @@ func (h Conn) sendLent(lease backend.Lease, size int) (int, error) {
 	return h.send(t, size, backend.Op{Kind: backend.Send, Lease: lease})
 }
 
-// putBack makes bytes the first to be read again.
+// putBack makes bytes the first to be read again, by whoever waits for some.
 func (c *conn) putBack(data []byte, lease backend.Lease) {
 	in := c.loop.newChunk(data, lease)
 	in.next, c.in = c.in, in
 	c.inBytes += uint32(len(data))
 	c.markUnread()
+	if c.readers.head != nil {
+		c.readers.wake(c.loop)
+	} else {
+		c.due()
+	}
 }
 
 // unpipe moves what is in a pipe to memory.
