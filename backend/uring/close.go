@@ -42,6 +42,7 @@ func (p *proactor) Close() error {
 	p.state = closed
 	p.cleanup.Stop()
 	p.waker.close()
+	p.pipes.Close()
 	if was != started || p.drain() {
 		p.resources.free()
 	} else {

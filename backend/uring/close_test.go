@@ -19,6 +19,17 @@ func TestCloseGivesUp(t *testing.T) {
 	defer func() { drainLimit = was }()
 	before := descriptors(t)
 	p := start(t, g, backend.Config{})
+	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Write(s[1], []byte("x"))
+	p.Submit(&backend.Op{Kind: backend.Splice, FD: s[0]}) // which is lent a pipe
+	if got := poll(t, p, make([]backend.Completion, 1), backend.Forever); len(got) != 1 || got[0].Err != nil {
+		t.Fatal(got)
+	}
+	unix.Close(s[0])
+	unix.Close(s[1])
 	p.flying++ // a request that the kernel does not know never ends
 	began := time.Now()
 	if err := p.Close(); err != nil {
