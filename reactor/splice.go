@@ -53,6 +53,8 @@ func (h Conn) settle(taken *chunk, n int) {
 	c := h.c
 	l := c.loop
 	switch rest := taken.size() - n; {
+	case l.broken: // perhaps while the Send is in flight: the loan ends with the backend
+		return
 	case rest == 0 || c.generation != h.generation: // or it was closed meanwhile
 	case taken.piped != 0:
 		c.putBack(fetch(l, taken.lease, rest), 0)

@@ -430,3 +430,32 @@ func TestSpliceStubbornly(t *testing.T) {
 		wantErr(t, "Run", l.Run(ctx), context.Canceled)
 	})
 }
+
+// A loop whose backend breaks while a pipe is being sent from leaves the pipe to the backend's Close.
+func TestSpliceBroken(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		l := testLoop(t, name)
+		must(t, "Go", l.Go(func(task Task) error {
+			from, to, source, sink := relayed(t, task, full)
+			go source.Write(pattern(8 << 20)) // which ends when the test does
+			go io.CopyN(io.Discard, sink, 1<<20)
+			task.Go(func(Task) error {
+				_, err := io.Copy(to, from)
+				t.Errorf("Copy returns: %v", err)
+				return nil
+			})
+			spy := spyOn(l)
+			when(t, task, "a pipe is being sent from", func() (sending bool) {
+				spy.counts(func() {
+					for _, n := range spy.lent {
+						sending = sending || n == 0 && to.c.direct
+					}
+				})
+				return sending || !spy.Caps().Pipes && to.c.direct
+			})
+			spy.counts(func() { spy.pollErr = errFailed })
+			return task.Sleep(time.Hour)
+		}))
+		wantErr(t, "Run", l.Run(t.Context()), errFailed)
+	})
+}
