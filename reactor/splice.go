@@ -55,7 +55,7 @@ func (h Conn) settle(taken *chunk, n int) {
 	switch rest := taken.size() - n; {
 	case l.broken: // perhaps while the Send is in flight: the loan ends with the backend
 		return
-	case rest == 0 || c.generation != h.generation: // or it was closed meanwhile
+	case rest == 0 || c.closing || c.generation-h.generation > 1: // or it was closed; Shared, too, adds 1
 	case taken.piped != 0:
 		c.putBack(fetch(l, taken.lease, rest), 0)
 	default:

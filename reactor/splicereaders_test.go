@@ -3,6 +3,7 @@ package reactor
 import (
 	"io"
 	"testing"
+	"time"
 )
 
 // spliceInVain has a child take what has come on from, which it cannot send on, and cancels it when do has been called.
@@ -79,5 +80,28 @@ func TestSplicePutsBackForHandler(t *testing.T) {
 			same(t, "the answer", []byte(ask(t, c, string(message))), message)
 		}
 		must(t, "Handle", s.stop(t))
+	})
+}
+
+// A connection that becomes a shared one meanwhile has it, too.
+func TestSplicePutsBackForShared(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			from, source := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+			message := pattern(12_000)
+			go func() {
+				io.ReadFull(source, make([]byte, len("splice")))
+				source.Write(message)
+			}()
+			var shared *SharedConn
+			spliceInVain(t, task, from, func() {
+				shared = from.Shared()
+				shared.SetReadDeadline(time.Now().Add(limit))
+			})
+			got := make([]byte, len(message))
+			off(t, task, func() { io.ReadFull(shared, got) })
+			same(t, "what it has read", got, message)
+			shared.Close()
+		})
 	})
 }
