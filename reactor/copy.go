@@ -39,7 +39,8 @@ func (h Conn) lendTo(w io.Writer) (int, error) {
 
 // ReadFrom writes what r gives, until its end, and returns how many bytes that was. Where r is a Conn it is r.WriteTo,
 // and a regular file is sent by sendfile(2) where the system has it, from the file's position on: bytes of it that are
-// not in memory are read from the disk meanwhile, which holds up the loop. Either may be in an io.LimitedReader, as with
+// not in memory are read from the disk meanwhile, which holds up the loop, and what is written to the file soon after may
+// yet change what the peer gets. Either may be in an io.LimitedReader, as with
 // io.CopyN. Anything else must not block its caller's loop when it is read.
 func (h Conn) ReadFrom(r io.Reader) (n int64, err error) {
 	limited, _ := r.(*io.LimitedReader)

@@ -26,7 +26,7 @@ func (h Conn) SetDeadline(t time.Time) error {
 // takes it away. It comes from whatever runs on the loop. A handler (Handle) is called when it passes. See net.Conn.
 func (h Conn) SetReadDeadline(t time.Time) error { return h.setDeadline(t, false) }
 
-// SetWriteDeadline does the same for Write, Writev, Flush and CloseWrite. Bytes that were written before are still sent.
+// SetWriteDeadline does the same for what writes: Write, Writev, ReadFrom, Flush, CloseWrite, and Splice to it. Bytes that were written before are still sent.
 func (h Conn) SetWriteDeadline(t time.Time) error { return h.setDeadline(t, true) }
 
 func (h Conn) setDeadline(at time.Time, write bool) error {
