@@ -1,0 +1,6 @@
+//go:build race
+
+package testenv
+
+// Race tells whether the race detector is in: it allocates, and is slow.
+const Race = true
