@@ -5,10 +5,12 @@ package sock
 import (
 	"cmp"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,12 +72,22 @@ func SetKeepAlive(fd int, cfg net.KeepAliveConfig) error {
 	return nil
 }
 
-// seconds is d in whole seconds, one at least, or negative where that is.
+// SetKeepAlivePeriod sets for how long a connection has been idle when it is probed, and nothing else.
+func SetKeepAlivePeriod(fd int, idle time.Duration) error {
+	return SetKeepAlive(fd, net.KeepAliveConfig{Enable: true, Idle: idle, Interval: -1, Count: -1})
+}
+
+// seconds is d in whole seconds, one at least, or negative if d is. A time that no option can hold becomes the
+// longest of those, which the system refuses.
 func seconds(d, otherwise time.Duration) int {
 	if d = cmp.Or(d, otherwise); d < 0 {
 		return -1
 	}
-	return int((d + time.Second - 1) / time.Second)
+	s := d / time.Second
+	if d%time.Second > 0 {
+		s++
+	}
+	return int(min(s, math.MaxInt32))
 }
 
 // Linger sets whether the socket's close drops what is not sent. It never blocks.
@@ -89,10 +101,14 @@ func Linger(fd int, drop bool) error {
 
 // Dup duplicates the descriptor, close-on-exec.
 func Dup(fd int) (int, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	// AIX has no F_DUPFD_CLOEXEC: package syscall has F_DUPFD in its place. No child is forked between the two calls.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	dup, err := unix.FcntlInt(uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("fcntl", err)
 	}
+	unix.CloseOnExec(dup)
 	return dup, nil
 }
 

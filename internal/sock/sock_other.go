@@ -41,5 +41,7 @@ func remote(fd int) netip.AddrPort {
 	return parse(sa)
 }
 
+func bindUnix(fd int, name string) error { return unix.Bind(fd, &unix.SockaddrUnix{Name: name}) }
+
 // ReusePortBalances tells that the system spreads connections over the listeners of one address.
 const ReusePortBalances = false

@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -18,9 +19,33 @@ func NewUnix() (int, error) {
 	return fd, nil
 }
 
-// BindUnix binds the socket to name: a path, or on Linux an abstract name, which begins with '@'. See unix(7).
+// BindUnix binds the socket to name: a path, or on Linux an abstract name, which begins with '@' or a zero, or "" for
+// a name that the system chooses. See unix(7).
 func BindUnix(fd int, name string) error {
-	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+	if err := checkUnix("bind", name); err != nil {
+		return err
+	}
+	return os.NewSyscallError("bind", bindUnix(fd, name))
+}
+
+// maxUnix is the length of a name, with the zero at a path's end.
+const maxUnix = len(unix.RawSockaddrUnix{}.Path)
+
+// checkUnix says of a name for call that is too long how long it may be.
+func checkUnix(call, name string) error {
+	limit := maxUnix
+	if !isAbstract(name) {
+		limit--
+	}
+	if len(name) <= limit {
+		return nil
+	}
+	return fmt.Errorf("the name of a Unix socket has %d bytes, and may have %d: %w",
+		len(name), limit, os.NewSyscallError(call, unix.EINVAL))
+}
+
+func isAbstract(name string) bool {
+	return runtime.GOOS == "linux" && name != "" && (name[0] == '@' || name[0] == 0)
 }
 
 // LocalUnix is the name that the Unix socket is bound to.
@@ -40,18 +65,16 @@ func unixAddr(sa unix.Sockaddr, err error) *net.UnixAddr {
 
 // RawUnix appends the name of a Unix socket to buf in the form that connect(2) takes.
 func RawUnix(buf []byte, name string) ([]byte, error) {
+	if err := checkUnix("connect", name); err != nil {
+		return nil, err
+	}
 	var sa unix.RawSockaddrUnix
 	path := unsafe.Slice((*byte)(unsafe.Pointer(&sa.Path)), len(sa.Path))
 	n := copy(path, name)
-	abstract := runtime.GOOS == "linux" && n > 0 && name[0] == '@'
-	switch {
-	case abstract:
+	if isAbstract(name) {
 		path[0] = 0
-	default: // a path ends with a zero
+	} else { // a path ends with a zero
 		n++
-	}
-	if len(name) > n || n > len(path) {
-		return nil, os.NewSyscallError("connect", unix.EINVAL)
 	}
 	size := int(unsafe.Offsetof(sa.Path)) + n
 	setFamily(unsafe.Pointer(&sa), unix.AF_UNIX, size)
