@@ -19,9 +19,9 @@ import "time"
 //  3. Operations on one descriptor finish first in, first out for each direction. Reading (Accept, Recv, Splice, Read)
 //     and writing (Connect, Send, SendFile, Write) are independent of one another; Poll is independent of both. One that
 //     ends early and has moved nothing may overtake those before it.
-//  4. Caps describe cost, never meaning: multishot, provided buffers and deadlines work on every backend.
-//  5. A real result beats a cancel, a deadline too: what is there by then comes first. An operation ended early says
-//     why: ErrDeadline, ErrCanceled or ErrClosed.
+//  4. Caps describe cost, never meaning: multishot and provided buffers work on every backend.
+//  5. A real result beats a cancel, however many operations are in flight: Poll collects the results that are there
+//     before it ends an operation with ErrCanceled. Close ends operations with ErrClosed, and need not look for results.
 //  6. Submit and Cancel never complete anything inline: every completion comes out of Poll.
 //  7. End of file and errors come only after all data that arrived before them.
 //  8. A completion for an old use of a descriptor number never reaches its new user: a token carries a generation, and
@@ -34,18 +34,31 @@ type Backend interface {
 	// final completion. What is wrong with op is told by a completion, like any other error.
 	Submit(op *Op) Token
 
-	// Cancel asks for an early end of the operation. It still completes: with ErrCanceled, or with its real result
-	// where that came first. A cancel is never lost; that of a token whose final completion is out is a no-op.
+	// Cancel asks for an early end of the operation. It still completes, out of a Poll that follows: with its real result
+	// if there is one by then, else with ErrCanceled. A cancel is never lost; that of a token whose final completion is
+	// out is a no-op.
 	Cancel(t Token)
 
 	// Poll carries out what was submitted, waits until there is a completion, a Wake, or Now() >= until, and copies
 	// completions to dst, oldest first. It returns how many; those that do not fit come with the next Poll, which
-	// then does not wait; dst may be empty. It waits for nothing when until has passed (0 always has) and without
-	// limit when it is Forever. An error means the backend is broken, and Close is all that is left.
+	// then does not wait; dst may be empty. It waits without limit when until is Forever, and not at all when until has
+	// passed. An error means the backend is broken, and Close is all that is left.
+	//
+	// With until 0 Poll takes the cheap way: it may leave results for the next Poll.
+	//
+	// With a positive until that has passed at the call, Poll is thorough: it returns fewer than len(dst) completions only
+	// if each operation that had a result at the call, or would have had one if it had been tried, has reported it, or one
+	// of a multishot operation's. A receive that waits for a provided buffer has no result. So a caller whose timer is due
+	// polls until a Poll returns fewer than len(dst), and then lets the timer act.
+	//
+	// A cancel makes Poll thorough, too. Canceled operations end after the results that are there have been collected; if
+	// dst has no room for all of those, they end in a later Poll. A multishot operation that has reported a result in the
+	// Poll before its cancel ends at once: so a caller stops a peer that sends too fast.
 	Poll(dst []Completion, until time.Duration) (int, error)
 
 	// Release gives back the provided buffer, or the pipe, lent under lease; zero leases are ignored. Each lease is
-	// released once, in any order, and the completion's Data must not be used after.
+	// released once, in any order, and the completion's Data must not be used after. A second Release panics: it would
+	// give one connection's bytes to another. After Close nothing happens.
 	Release(l Lease)
 
 	// Fetch moves bytes that Splice has lent in a pipe, and that no Send has sent, to p. It returns how many: all that are

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"time"
 )
 
 // Kind says what an operation does.
@@ -47,8 +46,8 @@ const (
 	// catch it.
 	SendFile
 	// Close ends every other operation on FD with ErrClosed, waits for their final completions and then closes it; its
-	// own completion comes last. What is submitted on FD from then until a Poll has closed it gets ErrClosed. A Close has
-	// no deadline and cannot be canceled. Every descriptor on which an operation was submitted is closed in this way and
+	// own completion comes last. What is submitted on FD from then until a Poll has closed it gets ErrClosed. A Close
+	// cannot be canceled. Every descriptor on which an operation was submitted is closed in this way and
 	// no other: close(2) alone would leave the backend with what it knows of the old descriptor. See close(2).
 	Close
 )
@@ -66,16 +65,15 @@ func (k Kind) String() string {
 // Op is one operation. FD is in non-blocking mode.
 type Op struct {
 	Kind      Kind
-	Multishot bool          // Accept, Recv: complete again and again
-	Events    int16         // Poll
-	Lease     Lease         // Send: in place of Buf, what was lent in a pipe; it is not released before the end
-	FD        int           //
-	Deadline  time.Duration // on the backend's clock; the operation then ends with ErrDeadline. 0: none
-	Buf       []byte        // Recv, Read, Send, Write
-	Bufs      [][]byte      // Send: in place of Buf, to gather from. Neither the list nor what it lists may change
-	Addr      []byte        // Connect: a raw socket address
-	File      *File         // SendFile
-	Sink      Sink          // comes back in each completion; may be nil
+	Multishot bool  // Accept, Recv: complete again and again
+	Events    int16 // Poll
+	Lease     Lease // Send: in place of Buf, what was lent in a pipe; it is not released before the end
+	FD        int
+	Buf       []byte   // Recv, Read, Send, Write
+	Bufs      [][]byte // Send: in place of Buf, to gather from. Neither the list nor what it lists may change
+	Addr      []byte   // Connect: a raw socket address
+	File      *File    // SendFile
+	Sink      Sink     // comes back in each completion; may be nil
 }
 
 // File is a part of a regular file. Neither it nor the descriptor may change until the operation that has it is over.
@@ -111,7 +109,7 @@ type Completion struct {
 	Token Token
 	Sink  Sink   // the operation's
 	N     int    // bytes moved; for Accept the descriptor; for Poll the events
-	Err   error  // io.EOF, ErrDeadline, ErrCanceled, ErrClosed or a syscall.Errno
+	Err   error  // io.EOF, ErrCanceled, ErrClosed or a syscall.Errno
 	Data  []byte // what came without Buf, until Lease is released; its capacity ends where it does
 	Lease Lease
 	More  bool // others will follow
@@ -119,10 +117,13 @@ type Completion struct {
 
 // Why an operation ended early (law 5). They are the standard library's, so that errors.Is finds what callers expect.
 var (
-	ErrDeadline = os.ErrDeadlineExceeded
 	ErrCanceled = context.Canceled
 	ErrClosed   = net.ErrClosed
 )
+
+// ErrDeadline is the error of a wait whose time is over. No operation ends with it: whoever sets a deadline cancels the
+// operation when that has come, and tells an ErrCanceled that follows from it by this error.
+var ErrDeadline = os.ErrDeadlineExceeded
 
 // ErrTooManyOps ends an operation submitted while Config.MaxOps were in flight.
 var ErrTooManyOps = errors.New("backend: too many operations in flight (Config.MaxOps)")

@@ -22,6 +22,8 @@ import (
 // returns true or Ready is called. Then it cancels what is still in flight, and hands the completions of that to Resume,
 // too (what it returns counts no more), so that none of them is lost: when Await returns, nothing is in flight. Both are
 // called on the loop, and neither may wait.
+//
+// An event that keeps results of its wait is a Resetter.
 type Event interface {
 	// Register starts what the event waits for: it submits an operation, sets the timer, or calls Ready or Hold. An
 	// error ends the wait with it.
@@ -31,7 +33,8 @@ type Event interface {
 	Resume(r Reactor, c *backend.Completion) (over bool, err error)
 }
 
-// Reactor is what an event sees of the loop while a task waits for it.
+// Reactor is the loop as an event sees it while a task waits. But for Now and Post its methods are for code that runs
+// on the loop, and panic with reactor.ErrWrongGoroutine if another goroutine calls them.
 type Reactor interface {
 	// Submit starts an operation, whose Sink is set for it. Its completions come to Resume. Once the wait is over or
 	// canceled nothing but a Close is started: the Token is zero then, and no completion comes.
@@ -56,23 +59,18 @@ type Reactor interface {
 	Post(fn func()) error
 }
 
+// Resetter is an event that keeps results. Await calls Reset before each wait, also before one that it refuses
+// because the task is canceled: a result in the event after a wait is never one of an earlier wait. Reset is called
+// on the loop, and must not wait.
+type Resetter interface {
+	Event
+	// Reset clears the results, and gives back a buffer that was lent with them.
+	Reset()
+}
+
 // Leaver is an event that is told of the end of a wait for which it has called Hold, be it by Ready or by the task's
 // cancellation. Leave is called on the loop, before Await returns, and must not wait.
 type Leaver interface {
 	Event
 	Leave()
-}
-
-// within turns a timeout, 0 for none, into a deadline.
-func within(r Reactor, timeout time.Duration) time.Duration {
-	if timeout == 0 {
-		return 0
-	}
-	return max(after(r, timeout), 1)
-}
-
-// after is the time in d from now; the end of time where it would be beyond that.
-func after(r Reactor, d time.Duration) time.Duration {
-	now := r.Now()
-	return now + min(d, backend.Forever-now)
 }

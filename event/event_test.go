@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,13 +18,17 @@ type recorder struct {
 	timer    time.Duration // that was set; 0 while none was
 	ready    []error
 	released []backend.Lease
+	canceled []backend.Token
 }
+
+// token is that of the last operation.
+func (r *recorder) token() backend.Token { return backend.MakeToken(uint32(len(r.ops)), 1) }
 
 func (r *recorder) Submit(op backend.Op) backend.Token {
 	r.ops = append(r.ops, op)
-	return backend.MakeToken(uint32(len(r.ops)), 1)
+	return r.token()
 }
-func (r *recorder) Cancel(backend.Token)    {}
+func (r *recorder) Cancel(t backend.Token)  { r.canceled = append(r.canceled, t) }
 func (r *recorder) Timer(at time.Duration)  { r.timer = at }
 func (r *recorder) Now() time.Duration      { return r.now }
 func (r *recorder) Release(l backend.Lease) { r.released = append(r.released, l) }
@@ -31,7 +36,7 @@ func (r *recorder) Ready(err error)         { r.ready = append(r.ready, err) }
 func (r *recorder) Hold()                   {}
 func (r *recorder) Post(fn func()) error    { fn(); return nil }
 
-// Each event submits one operation, with the deadline that its timeout makes.
+// Each event submits one operation, and sets the timer to when its timeout is over.
 func TestRegister(t *testing.T) {
 	buf, bufs, addr := []byte("buf"), [][]byte{[]byte("bufs")}, []byte("addr")
 	part := backend.File{FD: 8, Offset: 9, Size: 10}
@@ -55,14 +60,15 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%T: Register: %v", c.ev, err)
 		}
 		c.want.FD = 7
-		if c.want.Kind != backend.Close {
-			c.want.Deadline = time.Minute + soon
+		timer := time.Minute + soon
+		if c.want.Kind == backend.Close {
+			timer = 0
 		}
 		if len(r.ops) != 1 || !reflect.DeepEqual(r.ops[0], c.want) {
 			t.Errorf("%T submits %+v, want %+v", c.ev, r.ops, c.want)
 		}
-		if r.timer != 0 || r.ready != nil {
-			t.Errorf("%T sets a timer, or is ready", c.ev)
+		if r.timer != timer || r.ready != nil {
+			t.Errorf("%T sets the timer to %v, want %v, or is ready: %v", c.ev, r.timer, timer, r.ready)
 		}
 	}
 }
@@ -71,22 +77,58 @@ func TestRegister(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	for _, c := range []struct{ now, timeout, want time.Duration }{
 		{100, 0, 0},
-		{0, 0, 0},
-		{0, 5, 5},
+		{1, 5, 6},
 		{100, 5, 105},
 		{100, -5, 95},
-		{100, -100, 1}, // 0 would be none
-		{100, -1000, 1},
-		{100, math.MinInt64, 1},
+		{100, -1000, -900},
+		{100, math.MinInt64, math.MinInt64 + 100},
 		{100, math.MaxInt64, backend.Forever},
 		{100, math.MaxInt64 - 100, backend.Forever},
 		{100, math.MaxInt64 - 101, backend.Forever - 1},
 	} {
 		r := &recorder{now: c.now}
 		(&Accept{Timeout: c.timeout}).Register(r)
-		if got := r.ops[0].Deadline; got != c.want {
-			t.Errorf("at %d a timeout of %d makes the deadline %d, want %d", c.now, c.timeout, got, c.want)
+		if len(r.ops) != 1 || r.timer != c.want {
+			t.Errorf("at %d a timeout of %d sets the timer to %d, want %d", c.now, c.timeout, r.timer, c.want)
 		}
+	}
+}
+
+// When the time is over the operation is canceled, and its completion decides.
+func TestTimeoutEnds(t *testing.T) {
+	read := &Read{Timeout: 5}
+	accept, into, write, writev := &Accept{Timeout: 5}, &ReadInto{Timeout: 5}, &Write{Timeout: 5}, &Writev{Timeout: 5}
+	file, connect, poll := &SendFile{Timeout: 5}, &Connect{Timeout: 5}, &Poll{Timeout: 5}
+	for _, ev := range []Event{accept, read, into, write, writev, file, connect, poll} {
+		for _, c := range []struct{ comes, want error }{
+			{backend.ErrCanceled, backend.ErrDeadline},
+			{nil, nil},
+			{io.EOF, io.EOF},
+			{backend.ErrClosed, backend.ErrClosed},
+		} {
+			for _, late := range []bool{true, false} { // the event is used again, and has not expired then
+				r := &recorder{now: 100}
+				ev.Register(r)
+				if late {
+					over, err := ev.Resume(r, &backend.Completion{Err: backend.ErrDeadline})
+					if over || err != nil || !slices.Equal(r.canceled, []backend.Token{r.token()}) {
+						t.Errorf("%T: at its timeout it is over: %v, with error %v, and cancels %v", ev, over, err, r.canceled)
+					}
+					if accept.Conn != -1 && ev == accept {
+						t.Errorf("at its timeout %T has the descriptor %d", ev, accept.Conn)
+					}
+				} else if c.want == backend.ErrDeadline {
+					c.want = backend.ErrCanceled
+				}
+				over, err := ev.Resume(r, &backend.Completion{Token: r.token(), N: 3, Err: c.comes})
+				if !over || err != c.want {
+					t.Errorf("%T, late %v: over: %v, with error %v, want %v", ev, late, over, err, c.want)
+				}
+			}
+		}
+	}
+	if accept.Conn != 3 || into.N != 3 || write.N != 3 || writev.N != 3 || poll.Revents != 3 || file.N != 3 {
+		t.Errorf("results are %d, %d, %d, %d, %d, %d; want 3", accept.Conn, into.N, write.N, writev.N, poll.Revents, file.N)
 	}
 }
 
@@ -115,7 +157,7 @@ func TestResume(t *testing.T) {
 	accept, into, write, writev, poll, file := &Accept{}, &ReadInto{}, &Write{}, &Writev{}, &Poll{}, &SendFile{}
 	for _, ev := range []Event{accept, into, write, writev, poll, file, &Connect{}, &Close{}, &Read{}} {
 		for _, want := range []error{nil, io.EOF} {
-			over, err := ev.Resume(&recorder{}, &backend.Completion{N: 3, Err: want})
+			over, err := ev.Resume(&recorder{}, &backend.Completion{Token: 1, N: 3, Err: want})
 			if !over || err != want {
 				t.Errorf("%T is over: %v, with error %v, want %v", ev, over, err, want)
 			}
@@ -133,7 +175,7 @@ func TestReadReleases(t *testing.T) {
 	read.Release()
 	for lease := backend.Lease(1); lease <= 3; lease++ {
 		read.Register(r)
-		read.Resume(r, &backend.Completion{Data: []byte("data"), Lease: lease})
+		read.Resume(r, &backend.Completion{Token: r.token(), Data: []byte("data"), Lease: lease})
 	}
 	if want := []backend.Lease{1, 2}; !reflect.DeepEqual(r.released, want) {
 		t.Errorf("released %v, want %v", r.released, want)

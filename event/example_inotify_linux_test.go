@@ -28,9 +28,11 @@ type Changes struct {
 	buf [4096]byte
 }
 
+// Reset makes the event an event.Resetter: names of an earlier wait are not taken for those of the next.
+func (e *Changes) Reset() { e.Names = nil }
+
 // Register starts both.
 func (e *Changes) Register(r event.Reactor) error {
-	e.Names = nil
 	r.Submit(backend.Op{Kind: backend.Read, FD: e.FD, Buf: e.buf[:]})
 	if e.Timeout > 0 {
 		r.Timer(r.Now() + e.Timeout)

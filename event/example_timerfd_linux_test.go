@@ -21,6 +21,9 @@ type Ticks struct {
 	buf [8]byte
 }
 
+// Reset makes the event an event.Resetter.
+func (e *Ticks) Reset() { e.N = 0 }
+
 // Register starts what the event waits for: here a read from the timerfd.
 func (e *Ticks) Register(r event.Reactor) error {
 	r.Submit(backend.Op{Kind: backend.Read, FD: e.FD, Buf: e.buf[:]})

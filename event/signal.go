@@ -31,9 +31,12 @@ type Signal struct {
 
 var errNoSignals = errors.New("event: Signal needs signals to wait for")
 
+// Reset implements Resetter.
+func (e *Signal) Reset() { e.Got = nil }
+
 // Register implements Event.
 func (e *Signal) Register(r Reactor) error {
-	e.Got = nil
+	e.Reset()
 	if len(e.Signals) == 0 {
 		return errNoSignals
 	}

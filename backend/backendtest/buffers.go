@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,8 +52,7 @@ func bufferSizes(r *rig) {
 // hold takes what t delivers, releasing nothing, until it delivers no more.
 func (r *rig) hold(t backend.Token) (data []byte, leases []backend.Lease) {
 	r.Helper()
-	r.settle()
-	for rec := r.records[t]; len(rec.queue) > 0; r.settle() {
+	for rec := r.records[t]; r.comes(t); {
 		for len(rec.queue) > 0 {
 			c := r.next(t)
 			if c.Err != nil {
@@ -112,8 +112,7 @@ func exhaustedOneShot(r *rig) {
 	var leases []backend.Lease
 	for len(got) < n {
 		t := r.submit(backend.Op{Kind: backend.Recv, FD: a})
-		r.settle()
-		if len(r.records[t].queue) == 0 {
+		if !r.comes(t) {
 			if len(leases) == 0 {
 				r.Fatalf("no bytes after %d of %d, with no lease out", len(got), n)
 			}
@@ -218,8 +217,9 @@ func exhaustedThenCanceled(r *rig) {
 		r.cancel(t)
 		r.want(t, 0, backend.ErrCanceled)
 
-		op.Deadline = r.in(moment)
-		r.want(r.submit(op), 0, backend.ErrDeadline)
+		t = r.submit(op)
+		r.cancel(t) // before any Poll has seen it
+		r.want(t, 0, backend.ErrCanceled)
 	}
 	op := backend.Op{Kind: backend.Recv, FD: c, Multishot: true}
 	t := r.submit(op)
@@ -271,7 +271,7 @@ func sharedByMany(r *rig) {
 func releasedOutOfOrder(r *rig) {
 	const conns = 8
 	total := 100_000
-	if raceEnabled {
+	if testenv.Race {
 		total = 20_000
 	}
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -4,9 +4,9 @@ package backendtest
 
 import (
 	"io"
-	"time"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,9 +41,9 @@ func (r *rig) onOne() (fd, peer int, ops []backend.Op) {
 	ops = append(ops,
 		backend.Op{Kind: backend.Send, FD: a, Buf: much()},
 		backend.Op{Kind: backend.Send, FD: a, Bufs: pieces(much(), 100_000, 0, 1)},
-		backend.Op{Kind: backend.Send, FD: a, Buf: []byte("x"), Deadline: r.in(time.Hour)},
+		backend.Op{Kind: backend.Send, FD: a, Buf: []byte("x")},
 		backend.Op{Kind: backend.Poll, FD: a, Events: unix.POLLIN},
-		backend.Op{Kind: backend.Poll, FD: a, Events: unix.POLLPRI, Deadline: r.in(time.Hour)},
+		backend.Op{Kind: backend.Poll, FD: a, Events: unix.POLLPRI},
 	)
 	return a, b, ops
 }
@@ -293,7 +293,7 @@ func closeAfterPeer(r *rig) {
 // closeAndReuse has a descriptor number change hands again and again, with operations in flight of each owner.
 func closeAndReuse(r *rig) {
 	rounds := 10_000
-	if raceEnabled {
+	if testenv.Race {
 		rounds = 3_000
 	}
 	numbers := map[int]bool{}
@@ -305,9 +305,6 @@ func closeAndReuse(r *rig) {
 		numbers[a] = true
 		op := recvOps(a)[i%recvWays]
 		op.Sink = s
-		if i%4 == 1 {
-			op.Deadline = r.in(time.Hour)
-		}
 		in := r.submit(op)
 		behind := r.submit(backend.Op{Kind: backend.Recv, FD: a, Sink: s})
 		poll := r.submit(backend.Op{Kind: backend.Poll, FD: a, Events: unix.POLLPRI, Sink: s})
@@ -400,124 +397,4 @@ func reuseBeforeCompletion(r *rig) {
 	for _, fd := range block {
 		r.shut(fd)
 	}
-}
-
-// shutBackend closes the backend and minds the time and that the test's own descriptors stay open.
-func (r *rig) shutBackend() {
-	r.Helper()
-	began := time.Now()
-	r.ok("Close of the backend", r.b.Close())
-	if took := time.Since(began); took > limit/4 {
-		r.Errorf("Close of the backend took %v", took)
-	}
-	for _, fd := range r.fds {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			r.Errorf("descriptor %d is not the backend's, but was closed: %v", fd, err)
-		}
-	}
-}
-
-// closeBackend has all there is in flight. The descriptors are their owners', who go on with them.
-func closeBackend(r *rig) {
-	for _, op := range r.waiting() {
-		r.submit(op)
-		op.Deadline = r.in(time.Hour)
-		r.submit(op)
-	}
-	if r.net != unixNet {
-		r.submit(r.stuckConnect())
-	}
-	_, _, ops := r.onOne()
-	for _, op := range ops {
-		r.submit(op)
-	}
-	a, b := r.pair()
-	r.submit(backend.Op{Kind: backend.Recv, FD: a, Multishot: true})
-	r.settle()
-	r.shutBackend()
-	r.put(b, []byte("hello"))
-	var p [5]byte
-	r.get(a, p[:])
-	r.wantBytes("what came after the backend's end", p[:], []byte("hello"))
-}
-
-func closeBackendUnsubmitted(r *rig) {
-	for _, op := range r.waiting() {
-		r.submit(op)
-	}
-	r.shutBackend()
-}
-
-// closeBackendAccepted leaves descriptors with the backend that nobody was told of. It must close them.
-func closeBackendAccepted(r *rig) {
-	ln, addr := r.listen(100)
-	t := r.submit(backend.Op{Kind: backend.Accept, FD: ln, Multishot: true})
-	ln2, addr2 := r.listen(100)
-	r.submit(backend.Op{Kind: backend.Accept, FD: ln2})
-	r.poll(0)
-	for range 40 {
-		r.dial(addr)
-	}
-	r.dial(addr2)
-	one := make([]backend.Completion, 1)
-	for range 5 {
-		r.pollInto(one, r.in(limit))
-	}
-	if len(r.records[t].queue) == 0 {
-		r.Errorf("nothing was accepted")
-	}
-	r.shutBackend()
-}
-
-func closeBackendClosing(r *rig) {
-	for range 5 {
-		a, _ := r.pair()
-		for _, op := range recvOps(a) {
-			r.submit(op)
-		}
-		r.poll(0)
-		r.submit(backend.Op{Kind: backend.Close, FD: a})
-	}
-	// Whether a Close that was never polled for is carried out is open, so the descriptors are closed again in the end.
-	began := time.Now()
-	r.ok("Close of the backend", r.b.Close())
-	if took := time.Since(began); took > limit/4 {
-		r.Errorf("Close of the backend took %v", took)
-	}
-}
-
-func closeBackendLeases(r *rig) {
-	a, b := r.pair()
-	r.put(b, pattern(0, 1000))
-	r.submit(backend.Op{Kind: backend.Recv, FD: a, Multishot: true})
-	r.settle()
-	r.shutBackend()
-}
-
-func closeNeverStarted(r *rig) {
-	for range 3 {
-		b, err := r.open(r.opts.cfg)
-		r.ok("open", err)
-		done := make(chan error)
-		go func() {
-			b.Wake()
-			b.Now()
-			b.Caps()
-			done <- b.Close()
-		}()
-		r.ok("Close of a backend never started, from another thread", <-done)
-		r.ok("a second Close", b.Close())
-	}
-}
-
-func closeTwice(r *rig) {
-	a, _ := r.pair()
-	r.submit(backend.Op{Kind: backend.Recv, FD: a, Multishot: true})
-	r.poll(0)
-	r.shutBackend()
-	// A second Close must not close what has got the backend's numbers since.
-	for range 10 {
-		r.pair()
-	}
-	r.shutBackend()
 }

@@ -345,6 +345,15 @@ func (r *rig) settle() {
 	}
 }
 
+// comes polls until t has a completion, or nothing comes for a moment, and says which.
+func (r *rig) comes(t backend.Token) bool {
+	r.Helper()
+	rec := r.records[t]
+	for len(rec.queue) == 0 && r.poll(r.in(moment)) > 0 {
+	}
+	return len(rec.queue) > 0
+}
+
 // stream takes lent bytes of t until it has n of them, giving each lease back, and returns them.
 func (r *rig) stream(t backend.Token, n int) []byte {
 	r.Helper()

@@ -58,7 +58,7 @@ func (r *rig) burst(n int) {
 
 // overflowCompletions has far more operations complete between two Polls than a queue holds.
 func overflowCompletions(r *rig) {
-	const conns, each = 200, 20
+	const conns, each = min(200, manyPairs), 20
 	type conn struct {
 		b    int
 		toks []backend.Token
@@ -144,7 +144,7 @@ func overflowAccept(r *rig) {
 
 // smallDst has Poll deliver what fits and the rest later, without waiting, in order.
 func smallDst(r *rig) {
-	const n = 500
+	const n = min(500, manyPairs)
 	var toks []backend.Token
 	for range n {
 		a, b := r.pair()

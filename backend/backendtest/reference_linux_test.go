@@ -1,8 +1,8 @@
 package backendtest
 
 import (
-	"cmp"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,7 +39,7 @@ type reference struct {
 	pfds    []unix.PollFd
 	moved   bool
 	blocked map[refQueue]bool
-	late    []uint32
+	budget  int // operations that this Poll tries yet
 	stats   backend.Stats
 }
 
@@ -254,6 +254,10 @@ func (r *reference) Poll(dst []backend.Completion, until time.Duration) (int, er
 	if r.is("needs room") && len(dst) == 0 {
 		return 0, nil
 	}
+	r.budget = math.MaxInt
+	if r.is("one batch") {
+		r.budget = 64
+	}
 	for {
 		r.moved = true
 		for r.moved && len(r.out) < 4096 {
@@ -307,9 +311,6 @@ func (r *reference) wait(now, until time.Duration) {
 		if !o.live {
 			continue
 		}
-		if o.op.Deadline != 0 && !r.is("no deadlines") {
-			until = min(until, o.op.Deadline)
-		}
 		p := unix.PollFd{Fd: int32(o.op.FD), Events: unix.POLLIN}
 		switch o.op.Kind {
 		case backend.Connect:
@@ -339,9 +340,8 @@ func (r *reference) wait(now, until time.Duration) {
 
 // step tries every operation whose turn it is.
 func (r *reference) step() {
-	blocked, late := r.blocked, r.late[:0]
+	blocked := r.blocked
 	clear(blocked)
-	now := r.Now()
 	live := r.active[:0]
 	for _, s := range r.active {
 		if r.slots[s].live {
@@ -376,45 +376,32 @@ func (r *reference) step() {
 			q.side = 0
 		}
 		gen := o.gen
-		if r.is("deadline first") && r.overdue(s, now) {
+		if r.is("cancel first") && r.endCanceled(s) {
 			continue
+		}
+		if r.budget--; r.budget < 0 {
+			return
 		}
 		if !blocked[q] {
 			r.try(s)
 		}
-		if o.live && o.gen == gen && (!o.canceled || !r.overdue(s, now)) {
+		if o.live && o.gen == gen && !r.endCanceled(s) {
 			blocked[q] = true
-			if o.op.Deadline != 0 && now >= o.op.Deadline {
-				late = append(late, s)
-			}
 		}
 	}
-	if !r.is("disorderly deadlines") {
-		slices.SortStableFunc(late, func(a, b uint32) int { return cmp.Compare(r.slots[a].op.Deadline, r.slots[b].op.Deadline) })
-	}
-	for _, s := range late {
-		if r.slots[s].live {
-			r.overdue(s, now)
-		}
-	}
-	r.late = late
 }
 
-func (r *reference) overdue(s uint32, now time.Duration) bool {
+// endCanceled ends the operation if it was canceled, and reports whether it was.
+func (r *reference) endCanceled(s uint32) bool {
 	o := &r.slots[s]
-	c := backend.Completion{N: o.done}
+	if !o.canceled {
+		return false
+	}
+	c := backend.Completion{N: o.done, Err: backend.ErrCanceled}
 	if o.op.Kind == backend.Accept {
 		c.N = -1
 	} else if r.is("forgets what was sent") {
 		c.N = 0
-	}
-	switch {
-	case o.canceled:
-		c.Err = backend.ErrCanceled
-	case o.op.Deadline != 0 && now >= o.op.Deadline && !r.is("no deadlines"):
-		c.Err = backend.ErrDeadline
-	default:
-		return false
 	}
 	r.finish(s, c)
 	return true

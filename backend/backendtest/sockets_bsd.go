@@ -3,13 +3,11 @@
 package backendtest
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// manyPairs keeps descriptors below select(2)'s FD_SETSIZE.
-const manyPairs = 300
 
 // Here flags are set after the descriptor is there: not all of these systems have SOCK_NONBLOCK, accept4 and pipe2.
 
@@ -83,3 +81,10 @@ func descriptors() map[int]string { return probeDescriptors() }
 
 // threadID would name the calling thread; no call for that is common to these systems.
 func threadID() int { return 0 }
+
+// sent waits for a while in which the peers of fds get what was written to fds.
+func (r *rig) sent(fds ...int) {
+	if r.net != unixNet {
+		time.Sleep(moment)
+	}
+}

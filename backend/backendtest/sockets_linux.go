@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manyPairs is how many connections a test may have open.
-const manyPairs = 700
-
 // newSocket is socket(2), non-blocking and close-on-exec.
 func newSocket(family, kind int) (int, error) {
 	return unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -70,3 +67,21 @@ func descriptors() map[int]string {
 
 // threadID names the calling thread.
 func threadID() int { return unix.Gettid() }
+
+// sent waits until the peers of fds have all that was written to fds, be it unread or taken by a backend.
+func (r *rig) sent(fds ...int) {
+	r.Helper()
+	if r.net == unixNet {
+		return // a write puts it there
+	}
+	for _, fd := range fds {
+		for {
+			n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+			r.ok("SIOCOUTQ", err)
+			if n == 0 {
+				break
+			}
+			r.breathe("bytes to reach the peer")
+		}
+	}
+}

@@ -20,7 +20,6 @@ var spliceTests = []test{
 	{name: "many_lent", body: spliceManyLent, everyNet: true},
 	{name: "buffers_and_pipes_lent", body: spliceManyLent, options: few},
 	{name: "half_sent", body: spliceHalfSent, everyNet: true},
-	{name: "half_sent_by_deadline", body: spliceHalfSentByDeadline, everyNet: true},
 	{name: "peer_gone", body: splicePeerGone, everyNet: true},
 	{name: "no_pipe", body: spliceNoPipe, options: options{raw: true}},
 	{name: "urgent_data", body: spliceUrgent, everyNet: true, tcpOnly: true},
@@ -224,8 +223,7 @@ func spliceManyLent(r *rig) {
 		sent += 100
 		r.arrived(a, 100)
 		t := r.submit(backend.Op{Kind: backend.Splice, FD: a})
-		r.settle()
-		if len(r.records[t].queue) == 0 { // all buffers are lent
+		if !r.comes(t) { // all buffers are lent
 			for _, c := range kept {
 				take(c)
 			}
@@ -241,9 +239,8 @@ func spliceManyLent(r *rig) {
 	}
 }
 
-// halfSent sends what is lent until the peer takes no more, has it end there, and looks where each byte is.
-func (r *rig) halfSent(end func(backend.Token), deadline func() backend.Op) {
-	r.Helper()
+// spliceHalfSent sends what is lent until the peer takes no more, cancels there, and looks where each byte is.
+func spliceHalfSent(r *rig) {
 	from, source := r.pair()
 	to, sink := r.narrowPair()
 	const n = 4 << 20
@@ -259,12 +256,9 @@ func (r *rig) halfSent(end func(backend.Token), deadline func() backend.Op) {
 			r.finish(in)
 			return
 		}
-		op := sendLent(to, &c)
-		op.Deadline = deadline().Deadline
-		out := r.submit(op)
-		r.settle()
-		if len(r.records[out].queue) == 0 {
-			end(out)
+		out := r.submit(sendLent(to, &c))
+		if !r.comes(out) {
+			r.cancel(out)
 		}
 		sent := r.finish(out)
 		if sent.Err == nil {
@@ -272,7 +266,7 @@ func (r *rig) halfSent(end func(backend.Token), deadline func() backend.Op) {
 			read += c.N
 			continue
 		}
-		if sent.Err != backend.ErrCanceled && sent.Err != backend.ErrDeadline || sent.N >= c.N {
+		if sent.Err != backend.ErrCanceled || sent.N >= c.N {
 			r.Fatalf("send has %s of %s", show(&sent), show(&c))
 		}
 		rest := make([]byte, c.N)
@@ -287,17 +281,6 @@ func (r *rig) halfSent(end func(backend.Token), deadline func() backend.Op) {
 		r.finish(in)
 		return
 	}
-}
-
-func spliceHalfSent(r *rig) {
-	r.halfSent(r.cancel, func() (op backend.Op) { return op })
-}
-
-func spliceHalfSentByDeadline(r *rig) {
-	r.halfSent(func(backend.Token) {}, func() (op backend.Op) {
-		op.Deadline = r.in(2 * moment)
-		return op
-	})
 }
 
 func splicePeerGone(r *rig) {

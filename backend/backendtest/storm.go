@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // stormServer echoes what it receives, sending from the lent buffers, several sends in flight at once. It cancels
-// receives and accepts for no reason, and has deadlines interrupt them.
+// receives and accepts for no reason, and when the time of one is over.
 type stormServer struct {
 	r        *rig
 	rng      *rand.Rand
@@ -45,6 +46,7 @@ type stormConn struct {
 	fd      int
 	mode    int // -1 before the first byte
 	recv    backend.Token
+	due     time.Duration // when the time of recv is over
 	sends   int
 	ended   bool // no more to receive
 	closing bool
@@ -58,7 +60,7 @@ type stormOp struct {
 
 func storm(r *rig) {
 	clients, each := 8, 10
-	if raceEnabled {
+	if testenv.Race {
 		each = 4
 	}
 	ln, addr := r.listen(64)
@@ -118,11 +120,12 @@ func (s *stormServer) turn() {
 			s.submit(c, 0, backend.Op{Kind: backend.Close, FD: c.fd})
 		case c.recv == 0 && !c.ended && c.sends < 4:
 			op := backend.Op{Kind: backend.Recv, FD: c.fd, Multishot: s.rng.IntN(3) > 0}
+			c.due = backend.Forever
 			if s.rng.IntN(4) == 0 {
-				op.Deadline = r.in(time.Duration(s.rng.IntN(2000)) * time.Microsecond)
+				c.due = r.in(time.Duration(s.rng.IntN(2000)) * time.Microsecond)
 			}
 			c.recv = s.submit(c, 0, op)
-		case c.recv != 0 && (c.sends >= 4 || s.rng.IntN(20) == 0):
+		case c.recv != 0 && (c.sends >= 4 || r.b.Now() >= c.due || s.rng.IntN(20) == 0):
 			r.b.Cancel(c.recv)
 		}
 	}
@@ -175,7 +178,7 @@ func (s *stormServer) complete(op stormOp, got *backend.Completion) {
 			}
 			c.sends++
 			s.submit(c, got.Lease, backend.Op{Kind: backend.Send, FD: c.fd, Buf: got.Data})
-		case backend.ErrCanceled, backend.ErrDeadline:
+		case backend.ErrCanceled:
 		case io.EOF, unix.ECONNRESET:
 			c.ended = true
 		case backend.ErrClosed:
@@ -212,7 +215,7 @@ func (s *stormServer) complete(op stormOp, got *backend.Completion) {
 func stormClient(rng *rand.Rand, n network, addr address) error {
 	mode := rng.IntN(stormModes)
 	size := 1 + rng.IntN(100_000)
-	if raceEnabled {
+	if testenv.Race {
 		size = 1 + size/5
 	}
 	cut := rng.IntN(size)

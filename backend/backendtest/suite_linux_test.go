@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // TestReference holds that the suite asks for nothing that a plain backend on poll(2) does not do.
@@ -48,13 +50,14 @@ var suiteFaults = []struct{ fault, test, want string }{
 	{"cancel eats", "cancel/racing_data", ""},
 	{"cancel eats", "cancel/unsubmitted_with_data", ""},
 	{"forgets what was sent", "cancel/half_sent", "how much was sent"},
-	{"forgets what was sent", "deadline/half_sent", "how much was sent"},
-	{"no deadlines", "deadline/expires", "no completion after"},
-	{"no deadlines", "deadline/past", "no completion after"},
-	{"deadline first", "deadline/data_wins", "data came before the deadline"},
-	{"deadline first", "deadline/data_wins_over_the_past", "data is there"},
-	{"disorderly deadlines", "deadline/in_order", "out of order"},
-	{"connects at once", "deadline/connect", "want N 0, err i/o timeout"},
+	{"cancel eats", "timeout/nothing_lost", ""},
+	{"cancel first", "thorough/receives_then_canceled", "law 5"},
+	{"cancel first", "thorough/accepts_there_when_canceled", "law 5"},
+	{"one batch", "thorough/receives_then_due", "law 5"},
+	{"one batch", "thorough/sends_there_when_due", "law 5"},
+	{"cancel eats", "thorough/some_of_many", ""},
+	{"lost cancel", "thorough/cancel_ends_what_has_no_result", "does not complete"},
+	{"connects at once", "cancel/connect", "want N 0, err context canceled"},
 	{"no fin", "close/sends_fin", "none of events"},
 	{"does not close", "close/ends_the_rest", "is still open"},
 	{"close leaves the rest", "close/ends_the_rest", "a Close completed before"},
@@ -84,7 +87,7 @@ var suiteFaults = []struct{ fault, test, want string }{
 	{"keeps buffers", "memory/let_go_when_done", "is held long after"},
 	{"keeps the pointer", "transfer/receive", ""},
 	{"allocates", "memory/nothing_allocated", "want 0"},
-	{"deadline first", "script/seed_0", "ought to be"},
+	{"cancel first", "script/seed_0", "ought to be"},
 	{"end first", "script/seed_1", "ought to be"},
 	{"cancel eats", "storm/echo", ""},
 	{"end first", "storm/echo", ""},
@@ -151,7 +154,7 @@ func try(t *testing.T, fault, name string) *recorder {
 
 // TestSuiteFindsFaults holds that the suite fails where it should.
 func TestSuiteFindsFaults(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		return // slow, and races of the suite's own would have shown in TestReference
 	}
 	defer func(was time.Duration) { limit = was }(limit)

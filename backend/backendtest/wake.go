@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,6 +17,7 @@ import (
 var wakeTests = []test{
 	{name: "until_past", body: untilPast},
 	{name: "until_future", body: untilFuture},
+	{name: "until_far", body: untilFar},
 	{name: "until_with_traffic", body: untilWithTraffic},
 	{name: "before_poll", body: wakeBefore},
 	{name: "during_poll", body: wakeDuring},
@@ -65,6 +67,28 @@ func untilFuture(r *rig) {
 		for range 3 {
 			r.promptly("a Poll of "+d.String(), func() { r.poll(r.in(d)) })
 		}
+	}
+}
+
+// untilFar has Poll wait for what no kernel's timeout holds, be it 32 bits of seconds or a limit of its own.
+func untilFar(r *rig) {
+	const year = 365 * 24 * time.Hour
+	a, b := r.pair()
+	t := r.submit(backend.Op{Kind: backend.Recv, FD: a, Multishot: true})
+	for _, d := range []time.Duration{4 * year, 70 * year, 100 * year, backend.Forever - 1} {
+		until := max(d, r.in(d)) // which may overflow
+		go func() {
+			time.Sleep(moment)
+			r.b.Wake()
+		}()
+		r.promptly("a Poll with a Wake during it", func() { r.poll(until) })
+		r.put(b, []byte("x"))
+		r.promptly("a Poll with something to receive", func() {
+			for len(r.records[t].queue) == 0 {
+				r.poll(until)
+			}
+		})
+		r.stream(t, 1)
 	}
 }
 
@@ -138,7 +162,7 @@ func wakeCoalesced(r *rig) {
 // wakeNoneLost hands numbers over, one at a time: should one Wake be lost, Poll waits for ever.
 func wakeNoneLost(r *rig) {
 	n := int64(20_000)
-	if raceEnabled {
+	if testenv.Race {
 		n = 5_000
 	}
 	var asked, answered atomic.Int64
@@ -282,7 +306,7 @@ func clock(r *rig) {
 		last = now
 	}
 	if last < 0 {
-		r.Errorf("Now is %v; times before 0 look like no deadline", last)
+		r.Errorf("Now is %v; until 0 has always passed", last)
 	}
 	began := time.Now()
 	time.Sleep(4 * moment)

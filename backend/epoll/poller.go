@@ -75,13 +75,13 @@ func (p *poller) Forget(fd int) {
 }
 
 // Wait is epoll_wait. Only where it blocks does it tell the scheduler, as a thread that does loses its P.
-func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, error) {
+func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, bool, error) {
 	n, e := p.wait(timeout)
 	if e != 0 {
 		if e == unix.EINTR {
-			return nil, nil
+			return nil, true, nil
 		}
-		return nil, os.NewSyscallError("epoll_wait", e)
+		return nil, false, os.NewSyscallError("epoll_wait", e)
 	}
 	events := p.events[:0]
 	for i := range p.raw[:n] {
@@ -101,7 +101,7 @@ func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, error) {
 		}
 		events = append(events, readiness.Event{FD: r.Fd, Ready: is})
 	}
-	return events, nil
+	return events, n == maxEvents, nil
 }
 
 func (p *poller) wait(timeout time.Duration) (int, syscall.Errno) {
@@ -122,7 +122,7 @@ func (p *poller) wait(timeout time.Duration) (int, syscall.Errno) {
 		}
 		p.coarse = true // a kernel before 5.11, or a filter that does not know the call
 	}
-	ms := min((timeout+time.Millisecond-1)/time.Millisecond, 1<<30)
+	ms := (timeout + time.Millisecond - 1) / time.Millisecond
 	n, _, e := unix.Syscall6(unix.SYS_EPOLL_PWAIT, ep, raw, maxEvents, uintptr(ms), 0, 0)
 	return int(n), e
 }

@@ -72,8 +72,8 @@ func (p *poller) remove(kind, fd int) {
 	}
 }
 
-// Wait is select.
-func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, error) {
+// Wait is select, which reports all that is ready, unless a descriptor is bad.
+func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, bool, error) {
 	p.prepare()
 	var arg [len(kinds)]*set
 	for i := range kinds {
@@ -84,13 +84,14 @@ func (p *poller) Wait(timeout time.Duration) ([]readiness.Event, error) {
 	n, err := p.clock.selectFDs(p.words*wordBits, arg[0], arg[1], arg[2], timeout)
 	switch err {
 	case nil:
-		return p.report(arg, n), nil
+		return p.report(arg, n), false, nil
 	case unix.EINTR:
-		return nil, nil
+		return nil, true, nil
 	case unix.EBADF:
-		return p.reportBad(), nil
+		bad := p.reportBad()
+		return bad, len(bad) > 0, nil
 	}
-	return nil, os.NewSyscallError("select", err)
+	return nil, false, os.NewSyscallError("select", err)
 }
 
 // prepare copies the sets, which select overwrites, and finds how long they are.

@@ -18,8 +18,6 @@ func (p *proactor) accepted(o *ops.Op, res int32) {
 		p.table.Finish(o, int(res), nil, nil, 0)
 	default:
 		p.table.Emit(o, int(res), nil, 0)
-		if o.State&flying == 0 {
-			p.resume(o)
-		}
+		p.goOn(o)
 	}
 }

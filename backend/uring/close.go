@@ -43,8 +43,11 @@ func (p *proactor) Close() error {
 	p.cleanup.Stop()
 	p.waker.close()
 	p.pipes.Close()
-	if was != started || p.drain() {
+	drained := was != started || p.drain()
+	p.table.Unreported(func(fd int) { unix.Close(fd) })
+	if drained {
 		p.resources.free()
+		closedOne()
 	} else {
 		p.ring.UnregisterFD()
 		p.ring.Abandon()
@@ -94,7 +97,9 @@ func (p *proactor) drain() bool {
 // discard takes a completion that nobody will hear of.
 func (p *proactor) discard(c *ring.CQE) {
 	switch tag := c.UserData & tagMask; {
-	case tag == tagCancel || tag == tagOwn && c.UserData != tagOwn:
+	case tag == tagCancel:
+		return
+	case tag == tagOwn && c.UserData != tagOwn|ownWake && c.UserData != tagOwn|ownMark:
 		return
 	case tag == tagAccept && c.Res >= 0:
 		unix.Close(int(c.Res))

@@ -3,6 +3,8 @@
 package uring
 
 import (
+	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -151,5 +153,43 @@ func TestAfterClose(t *testing.T) {
 	p.Wake()
 	if err := p.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Close closes the descriptors that were accepted and that no Poll has reported, wherever they are by then: with the backend,
+// in the ring, in what the kernel has set aside because the ring is full, or with the kernel.
+func TestCloseAccepted(t *testing.T) {
+	const n = 600
+	for _, g := range variants(t) {
+		for _, polls := range []int{0, 1, 5, 100} {
+			t.Run(fmt.Sprintf("%s/%d polls", g.name, polls), func(t *testing.T) {
+				p := start(t, g, backend.Config{Entries: 8}) // 256 completions
+				ln := unixSocket(t)
+				path := filepath.Join(t.TempDir(), "s")
+				if err := unix.Bind(ln, &unix.SockaddrUnix{Name: path}); err != nil {
+					t.Fatal(err)
+				}
+				unix.Listen(ln, n)
+				p.Submit(&backend.Op{Kind: backend.Accept, FD: ln, Multishot: true})
+				poll(t, p, nil, 0)
+				for range n {
+					if err := unix.Connect(unixSocket(t), &unix.SockaddrUnix{Name: path}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				before := descriptors(t)
+				for range polls {
+					poll(t, p, nil, 0)
+				}
+				if accepted := descriptors(t) - before; accepted == 0 && polls > 0 {
+					t.Errorf("nothing was accepted")
+				}
+				p.Close()
+				// The ring and the eventfd are gone, too.
+				if left := descriptors(t) - (before - 2); left > 0 {
+					t.Errorf("%d descriptors are left of %d", left, n)
+				}
+			})
+		}
 	}
 }

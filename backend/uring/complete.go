@@ -49,9 +49,13 @@ func (p *proactor) complete(data uint64, res int32, flags uint32) {
 func (p *proactor) ready(o *ops.Op, res int32) {
 	o.State &^= waiting
 	switch errno := unix.Errno(-res); {
-	case isDirect(o) && (res >= 0 || errno == unix.ECANCELED):
-		p.Begin(o) // though o may be to end: it is tried first
-	case res >= 0 || errno == unix.ECANCELED || errno == unix.EINTR:
+	case res >= 0:
+		o.State |= roused
+		p.Begin(o) // even if it is to end
+		if o.State&ending != 0 && !isDirect(o) {
+			p.cancel(o)
+		}
+	case errno == unix.ECANCELED || errno == unix.EINTR:
 		p.resume(o)
 	default:
 		p.end(o, errno)
@@ -62,8 +66,7 @@ func (p *proactor) ready(o *ops.Op, res int32) {
 func (p *proactor) failed(o *ops.Op, res int32) {
 	switch errno := unix.Errno(-res); errno {
 	case unix.ECANCELED, unix.EINTR:
-		// The first where we asked for it. Where we did not, as with the second, there is no result yet.
-		p.resume(o)
+		p.resume(o) // there is no result yet, unless it is that o ends
 	case unix.EAGAIN:
 		// The kernel waits by itself for what it can, but not with every kind of file that does not block.
 		p.await(o)

@@ -13,12 +13,14 @@ import (
 
 // Splice, a Send of a Lease and SendFile are system calls of their own, for which the ring only tells when the socket is
 // ready: the kernel hands each IORING_OP_SPLICE to a worker thread (see io_uring_enter(2), IOSQE_ASYNC), and has no
-// request like sendfile(2).
+// request like sendfile(2). A Connect of a Unix socket is one, too; see isLocal.
 
 // pipeLease tells the Lease of a pipe from those of buffers.
 const pipeLease = 1 << 31
 
-func pipeOf(l backend.Lease) (number uint16, ok bool) { return uint16(l), l&pipeLease != 0 }
+func pipeOf(l backend.Lease) (number uint32, ok bool) {
+	return uint32(l &^ pipeLease), l&pipeLease != 0
+}
 
 // isDirect tells whether o is to be carried out by a call rather than a request.
 func isDirect(o *ops.Op) bool {
@@ -29,6 +31,8 @@ func isDirect(o *ops.Op) bool {
 		return o.Extra.Lease != 0 && o.State&(flying|waiting) == 0
 	case backend.SendFile:
 		return o.State&(flying|waiting) == 0
+	case backend.Connect:
+		return o.State&(flying|waiting) == 0 && isLocal(o)
 	}
 	return false
 }
@@ -50,6 +54,8 @@ func (p *proactor) carryOut() {
 			p.sendPipe(o)
 		case o.Kind == backend.SendFile:
 			p.sendFile(o)
+		case o.Kind == backend.Connect:
+			p.connectLocal(o)
 		}
 	}
 }
@@ -57,7 +63,7 @@ func (p *proactor) carryOut() {
 // What ops.FD.State says of a descriptor.
 const (
 	socket = 1 << iota // it is one: the calls take others, too
-	listed             // it is in proactor.looks
+	listed             // it is in proactor.recheck
 )
 
 // isSocket tells whether f is one, which it finds out once.
@@ -77,9 +83,10 @@ func (p *proactor) splice(o *ops.Op) {
 	switch {
 	case !ok:
 		o.State |= pipeless
+		p.feeds++
 		p.Begin(o)
-		if o.Aborted() {
-			p.Abort(o)
+		if o.State&ending != 0 {
+			p.cancel(o)
 		}
 	case n > 0:
 		p.table.Finish(o, n, nil, nil, pipeLease|backend.Lease(pipe))
@@ -105,7 +112,7 @@ func (p *proactor) sendFile(o *ops.Op) {
 	left := x.File.Size - x.Moved
 	n, errno := 0, unix.Errno(0)
 	if left > 0 {
-		n, errno = zerocopy.SendFile(o.FD.Num, int32(x.File.FD), x.File.Offset+int64(x.Moved), min(left, zerocopy.MaxFile))
+		n, errno = zerocopy.SendFile(o.FD.Num, int32(x.File.FD), x.File.Offset+int64(x.Moved), min(left, zerocopy.MaxFile), &x.End)
 		if n == 0 && errno == 0 {
 			p.end(o, io.EOF)
 			return
@@ -117,6 +124,9 @@ func (p *proactor) sendFile(o *ops.Op) {
 // moved notes what a call has moved of o, which is over or has to go on.
 func (p *proactor) moved(o *ops.Op, n int, all bool, errno unix.Errno) {
 	o.Extra.Moved += n
+	if n > 0 {
+		o.State &^= roused
+	}
 	switch {
 	case errno != 0:
 		p.failed(o, -int32(errno))

@@ -15,4 +15,7 @@
 // A turn of Poll is one system call: it submits what has gathered and collects what is ready, and it does not tell Go's
 // scheduler, which is what makes it cheap. Only where nothing is ready a second one follows, which may block and which
 // the scheduler knows of.
+//
+// Opening a ring may wait: the kernel goes on counting a closed ring's memory for a while, and if RLIMIT_MEMLOCK leaves
+// too little for the next one, it is tried again until a second after the last close.
 package uring

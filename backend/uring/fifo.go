@@ -11,7 +11,10 @@ type fifo struct {
 
 func (f *fifo) empty() bool { return f.n == 0 }
 
-func (f *fifo) first() uint64 { return f.ring[f.head&uint(len(f.ring)-1)] }
+func (f *fifo) first() uint64 { return f.at(0) }
+
+// at gives the one that has i before it.
+func (f *fifo) at(i uint) uint64 { return f.ring[(f.head+i)&uint(len(f.ring)-1)] }
 
 func (f *fifo) pop() uint64 {
 	v := f.first()
@@ -36,7 +39,7 @@ func (f *fifo) push(v uint64) {
 	if f.full() {
 		grown := make([]uint64, max(64, 2*len(f.ring)))
 		for i := range f.n {
-			grown[i] = f.ring[(f.head+i)&uint(len(f.ring)-1)]
+			grown[i] = f.at(i)
 		}
 		f.ring, f.head = grown, 0
 	}

@@ -4,8 +4,10 @@ package uring
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/backend/internal/loans"
 	"github.com/eyewall/eyewall/backend/uring/internal/ring"
 )
 
@@ -24,20 +26,24 @@ type pool struct {
 	mem         []byte
 	size, count int
 	incremental bool
-	buffers     *ring.Buffers          // nil where buffers are given by requests
-	head        func() (uint16, error) // of buffers
+	buffers     *ring.Buffers // nil where buffers are given by requests
 
-	bufs   []buffer // by id
-	free   []uint16 // ids, as a stack
-	given  int      // buffers that the kernel has, as far as its completions have told
-	target int      // how many it is to have
-	least  int      // what target begins with
-	most   int      // what it may grow to
-	hungry bool     // target was too few
-	mean   int      // bytes of a receive, of late
+	bufs    []buffer // by id
+	free    []uint16 // ids, as a stack
+	given   int      // buffers that the kernel has, as far as its completions have told
+	target  int      // how many it is to have
+	least   int      // what target begins with
+	most    int      // what it may grow to
+	hungry  bool     // target was too few
+	fresh   bool     // there may be unread completions from before the kernel got some of those
+	refused bool     // the kernel had no memory to take a buffer, and a pause is due
+	mean    int      // bytes of a receive, of late
 
-	loans []uint32 // by lease - 1: onLoan and the id of the buffer, or the next free one + 1
-	next  uint32   // free loan + 1; 0 for none
+	// Incremental buffers are used up in the order in which they were given.
+	order  []uint16 // ids by place, modulo count
+	oldest uint16   // the place of the first one that the kernel has
+
+	loans loans.Table // the id of the buffer of each piece
 }
 
 // buffer is what is known of one buffer.
@@ -47,8 +53,6 @@ type buffer struct {
 	place uint16 // in the ring of buffers
 	given bool
 }
-
-const onLoan = 1 << 31
 
 // Sizes. Packed buffers can be few, since small messages share one. More of them would only let more large messages be
 // received ahead of their use: then they are out of the processor's cache by the time they are used. The others are
@@ -87,12 +91,15 @@ func (l *pool) init(r *ring.Ring, g *rung, can abilities, cfg backend.Config) (e
 		return err
 	}
 	if g.multishot {
-		if l.buffers, err = ring.NewBuffers(r, bufferGroup, l.count, l.incremental); err != nil {
+		l.buffers, err = patient(func() (*ring.Buffers, error) {
+			return ring.NewBuffers(r, bufferGroup, l.count, l.incremental)
+		})
+		if err != nil {
 			return err
 		}
-		l.head = l.buffers.Head
 	}
 	l.bufs = make([]buffer, l.count)
+	l.order = make([]uint16, l.count)
 	l.free = make([]uint16, l.count)
 	for i := range l.free {
 		l.free[i] = uint16(l.count - 1 - i)
@@ -101,6 +108,7 @@ func (l *pool) init(r *ring.Ring, g *rung, can abilities, cfg backend.Config) (e
 }
 
 func (l *pool) drop() {
+	l.loans.Close()
 	if l.buffers != nil {
 		l.buffers.Free()
 		l.buffers = nil
@@ -119,19 +127,24 @@ func (l *pool) memory(bid uint16) []byte {
 func (p *proactor) supply() {
 	l := &p.pool
 	l.adjust()
-	if l.given >= l.target || len(l.free) == 0 {
+	if l.given >= l.target || len(l.free) == 0 || l.refused {
 		return
 	}
+	l.fresh = true
 	if l.buffers != nil {
 		for l.given < l.target && len(l.free) > 0 {
 			bid := l.give()
-			l.bufs[bid].place = l.buffers.Add(l.memory(bid), bid)
+			l.put(bid, l.buffers.Add(l.memory(bid), bid))
 		}
 		l.buffers.Publish()
 		return
 	}
-	// Half of the queue is for others.
-	for room := p.ring.Entries()/2 - p.ring.Pending(); l.given < l.target && len(l.free) > 0 && room > 0; room-- {
+	// Half of the queue is for others. A queue of one entry is for both, but for a buffer only if the kernel has none.
+	most := p.ring.Entries() / 2
+	if l.given == 0 {
+		most = max(most, 1)
+	}
+	for room := most - p.ring.Pending(); l.given < l.target && len(l.free) > 0 && room > 0; room-- {
 		bid, e := l.give(), p.ring.SQE()
 		e.PrepProvide(l.memory(bid), bufferGroup, bid, p.can.skip)
 		e.UserData = tagOwn | uint64(bid) + 1
@@ -148,12 +161,27 @@ func (l *pool) give() uint16 {
 	return bid
 }
 
+// put notes the place that a given buffer has in the ring of buffers.
+func (l *pool) put(bid, place uint16) {
+	l.bufs[bid].place = place
+	l.order[int(place)%l.count] = bid
+}
+
 // provided is told what became of a request that gave a buffer.
-func (l *pool) provided(bid uint16, res int32) {
-	if res < 0 && int(bid) < l.count && l.bufs[bid].given {
-		l.spent(bid)
+func (p *proactor) provided(bid uint16, res int32) {
+	l := &p.pool
+	if res >= 0 || int(bid) >= l.count || !l.bufs[bid].given {
+		return
+	}
+	l.spent(bid)
+	if !l.refused {
+		l.refused = true
+		p.rests.Add(0, p.Now())
 	}
 }
+
+// stocked reports whether the kernel has a buffer, or can be given one now.
+func (l *pool) stocked() bool { return l.given > 0 || len(l.free) > 0 && !l.refused }
 
 // grow is called when the kernel had too few buffers. Where others are free, and more would help, it is to have more from
 // the next turn on.
@@ -173,36 +201,65 @@ func (l *pool) adjust() {
 	}
 }
 
-var errBuffer = errors.New("io_uring: the kernel reports a buffer that it does not have")
+var (
+	errBuffer = errors.New("io_uring: the kernel reports a buffer that it does not have")
+	errLoans  = fmt.Errorf("io_uring: more than %d leases are out", loans.Max)
+)
 
 // take notes a completion that names a buffer, and lends the n bytes that it reports.
+//
+// Whether the kernel is done with an incremental buffer is not asked of the completion's flags, nor of the kernel: kernels
+// differ in the flags of results without bytes, and by the time a completion is read the kernel may be further on. Bytes
+// decide. A buffer that the kernel gave up before it was full shows by a completion that names a later one.
 func (l *pool) take(flags uint32, n int) ([]byte, backend.Lease, error) {
 	bid := flags >> ring.CQEBufferShift
-	if int(bid) >= l.count || !l.bufs[bid].given || n > l.size-int(l.bufs[bid].used) {
+	if int(bid) >= l.count {
 		return nil, 0, errBuffer
 	}
+	if l.incremental && n <= 0 {
+		return nil, 0, nil // it has taken nothing
+	}
 	b := &l.bufs[bid]
+	if !b.given || n > l.size-int(b.used) {
+		return nil, 0, errBuffer
+	}
 	from := b.used
 	if n > 0 {
 		b.used += uint32(n)
 		b.lent++
 		l.mean += (n - l.mean) >> 4
 	}
-	if !l.incremental || int(b.used) == l.size || flags&ring.CQEBufMore == 0 && l.passed(b) {
+	if l.incremental {
+		l.reach(b)
+	} else {
 		l.spent(uint16(bid))
 	}
 	if n <= 0 {
 		return nil, 0, nil
 	}
 	at := int(bid)*l.size + int(from)
-	return l.mem[at : at+n : at+n], l.lend(bid), nil
+	lease := l.loans.Lend(bid)
+	if lease == 0 {
+		return nil, 0, errLoans
+	}
+	return l.mem[at : at+n : at+n], backend.Lease(lease), nil
 }
 
-// passed asks the kernel whether it is done with b. Flags alone do not tell: several kernels leave BUF_MORE out where an
-// empty result leaves the buffer where it is, and one that was given twice would be lent twice.
-func (l *pool) passed(b *buffer) bool {
-	head, err := l.head()
-	return err == nil && int16(head-b.place) > 0
+// reach notes that the kernel has come to b, an incremental buffer: it is done with those given before b, and with b if
+// that is full.
+func (l *pool) reach(b *buffer) {
+	for l.oldest != b.place {
+		l.pass()
+	}
+	if int(b.used) == l.size {
+		l.pass()
+	}
+}
+
+// pass notes that the kernel is done with the oldest incremental buffer.
+func (l *pool) pass() {
+	l.spent(l.order[int(l.oldest)%l.count])
+	l.oldest++
 }
 
 // serves is the number of receives that the given buffers will do for, most likely.
@@ -223,26 +280,13 @@ func (l *pool) spent(bid uint16) {
 	}
 }
 
-func (l *pool) lend(bid uint32) backend.Lease {
-	i := l.next
-	if i == 0 {
-		l.loans = append(l.loans, 0)
-		i = uint32(len(l.loans))
-	} else {
-		l.next = l.loans[i-1]
-	}
-	l.loans[i-1] = onLoan | bid
-	return backend.Lease(i)
-}
-
 func (l *pool) release(lease backend.Lease) {
-	if int(lease) > len(l.loans) || l.loans[lease-1]&onLoan == 0 {
-		panic("eyewall: Release of a lease that is not on loan")
+	bid, ok := l.loans.End(uint32(lease))
+	if !ok {
+		return
 	}
-	bid := uint16(l.loans[lease-1])
-	l.loans[lease-1], l.next = l.next, uint32(lease)
 	b := &l.bufs[bid]
 	if b.lent--; b.lent == 0 && !b.given {
-		l.free = append(l.free, bid)
+		l.free = append(l.free, uint16(bid))
 	}
 }

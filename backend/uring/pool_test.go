@@ -12,16 +12,24 @@ import (
 	"github.com/eyewall/eyewall/backend/uring/internal/ring"
 )
 
-// kernel does to a pool what the kernel does: it takes given buffers in their order, whole or bit by bit.
+// kernel does to a pool what the kernel does: it takes given buffers in their order, whole or bit by bit. Its completions
+// may be read late.
 type kernel struct {
 	l     *pool
 	ring  []uint16 // given and not used up, oldest first
-	head  uint16   // places that are used up
 	at    int      // in the first one
 	tail  uint16
-	lies  bool // leaves out BUF_MORE, as some kernels do
+	queue []completion // unread
+	quiet bool         // it has gone on to its next buffer, and no completion names that yet
 	lent  map[backend.Lease][]byte
 	order []backend.Lease
+}
+
+// completion says that n bytes were received into the buffer bid, from a place on.
+type completion struct {
+	bid  uint16
+	n    int
+	from int // in the pool's memory
 }
 
 func newKernel(size, count, target int, incremental bool) *kernel {
@@ -31,9 +39,8 @@ func newKernel(size, count, target int, incremental bool) *kernel {
 	for i := range count {
 		l.free = append(l.free, uint16(i))
 	}
-	k := &kernel{l: l, lent: map[backend.Lease][]byte{}}
-	l.head = func() (uint16, error) { return k.head, nil }
-	return k
+	l.order = make([]uint16, count)
+	return &kernel{l: l, lent: map[backend.Lease][]byte{}}
 }
 
 // supply is proactor.supply without a ring.
@@ -41,44 +48,56 @@ func (k *kernel) supply() {
 	k.l.adjust()
 	for k.l.given < k.l.target && len(k.l.free) > 0 {
 		bid := k.l.give()
-		k.l.bufs[bid].place = k.tail
+		k.l.put(bid, k.tail)
 		k.tail++
 		k.ring = append(k.ring, bid)
 	}
 }
 
-// receive has up to n bytes come; n of 0 is the end of a stream, which takes nothing but names the buffer. It tells
-// whether there was one.
-func (k *kernel) receive(t *testing.T, n int) bool {
-	t.Helper()
+// receive has up to n bytes come, or an end or error, for which n is 0 or less: that takes nothing and names the buffer
+// nevertheless. It reports whether there was one.
+func (k *kernel) receive(n int) bool {
 	if len(k.ring) == 0 {
 		return false
 	}
 	bid := k.ring[0]
 	n = min(n, k.l.size-k.at)
-	from := int(bid)*k.l.size + k.at
-	flags := uint32(bid)<<ring.CQEBufferShift | ring.CQEBuffer
-	k.at += n
-	if k.l.incremental && k.at < k.l.size {
-		if !k.lies {
-			flags |= ring.CQEBufMore
-		}
-	} else {
-		k.ring, k.at = k.ring[1:], 0
-		k.head++
+	k.queue = append(k.queue, completion{bid, n, int(bid)*k.l.size + k.at})
+	k.quiet = k.quiet && n <= 0
+	k.at += max(n, 0)
+	if !k.l.incremental || k.at == k.l.size {
+		k.giveUp()
 	}
-	data, lease, err := k.l.take(flags, n)
+	return true
+}
+
+// giveUp has the kernel go on to its next buffer.
+func (k *kernel) giveUp() {
+	if len(k.ring) > 0 {
+		k.ring, k.at = k.ring[1:], 0
+	}
+}
+
+// read has the pool read the oldest completion.
+func (k *kernel) read(t *testing.T) {
+	t.Helper()
+	if len(k.queue) == 0 {
+		return
+	}
+	c := k.queue[0]
+	k.queue = k.queue[1:]
+	data, lease, err := k.l.take(uint32(c.bid)<<ring.CQEBufferShift|ring.CQEBuffer, c.n)
 	if err != nil {
 		t.Fatalf("take: %v", err)
 	}
-	if n == 0 {
+	if c.n <= 0 {
 		if lease != 0 || data != nil {
 			t.Fatalf("lent %d bytes of nothing under %d", len(data), lease)
 		}
-		return true
+		return
 	}
-	if len(data) != n || cap(data) != n || &data[0] != &k.l.mem[from] {
-		t.Fatalf("lent %d bytes (cap %d), want the %d that were received", len(data), cap(data), n)
+	if len(data) != c.n || cap(data) != c.n || &data[0] != &k.l.mem[c.from] {
+		t.Fatalf("lent %d bytes (cap %d), want the %d that were received", len(data), cap(data), c.n)
 	}
 	if _, ok := k.lent[lease]; ok || lease == 0 {
 		t.Fatalf("lease %d is lent already", lease)
@@ -91,7 +110,14 @@ func (k *kernel) receive(t *testing.T, n int) bool {
 	}
 	k.lent[lease] = data
 	k.order = append(k.order, lease)
-	return true
+}
+
+// take receives n bytes and reads that at once.
+func (k *kernel) take(t *testing.T, n int) bool {
+	t.Helper()
+	ok := k.receive(n)
+	k.read(t)
+	return ok
 }
 
 func (k *kernel) release(i int) {
@@ -101,6 +127,9 @@ func (k *kernel) release(i int) {
 	delete(k.lent, lease)
 	k.l.release(lease)
 }
+
+// told reports whether the pool knows of all that the kernel has done.
+func (k *kernel) told() bool { return len(k.queue) == 0 && !k.quiet }
 
 // check looks whether every buffer is in one place.
 func (k *kernel) check(t *testing.T) {
@@ -118,7 +147,7 @@ func (k *kernel) check(t *testing.T) {
 		if free == (b.given || b.lent > 0) {
 			t.Fatalf("buffer %d is given %v, lent %d times and free %v", bid, b.given, b.lent, free)
 		}
-		if b.given != slices.Contains(k.ring, uint16(bid)) {
+		if has := slices.Contains(k.ring, uint16(bid)); has && !b.given || b.given && !has && k.told() {
 			t.Fatalf("buffer %d is given %v, and the kernel does not agree", bid, b.given)
 		}
 	}
@@ -135,21 +164,39 @@ func play(t *testing.T, script []byte) {
 	size, count := 1<<(script[0]%6), 1<<(script[1]%4)
 	target := min(1<<(script[2]%3), count)
 	k := newKernel(size, count, target, script[3]&1 != 0)
-	k.lies = script[3]&2 != 0
+	late := script[3]&2 != 0
 	k.supply()
 	for _, b := range script[4:] {
-		switch n := int(b >> 2); b & 3 {
-		case 0, 1:
-			if !k.receive(t, n) {
+		switch n := int(b >> 3); b & 7 {
+		case 0, 1, 2:
+			if !k.receive(n) {
 				k.l.grow()
 			}
-		case 2:
+			if !late {
+				k.read(t)
+			}
+		case 3:
+			k.receive(-n)
+		case 4:
+			for range n % 4 {
+				k.read(t)
+			}
+		case 5:
 			if len(k.order) > 0 {
 				k.release(n % len(k.order))
 			}
-		case 3:
+		case 6:
 			k.supply()
+		case 7:
+			if k.l.incremental && k.at > 0 && len(k.ring) > 1 { // before the buffer is full
+				k.giveUp()
+				k.quiet = true
+			}
 		}
+		k.check(t)
+	}
+	for len(k.queue) > 0 {
+		k.read(t)
 		k.check(t)
 	}
 	for len(k.order) > 0 {
@@ -173,10 +220,48 @@ func TestPool(t *testing.T) {
 }
 
 func FuzzPool(f *testing.F) {
-	f.Add([]byte{3, 2, 1, 1, 40, 40, 2, 3, 40})
-	f.Add([]byte{3, 2, 1, 3, 0, 40, 0, 2, 3, 40})
-	f.Add([]byte{3, 2, 1, 0, 0, 40, 2, 3, 40})
+	f.Add([]byte{3, 2, 1, 1, 40, 40, 5, 6, 40})
+	f.Add([]byte{3, 2, 1, 3, 3, 40, 40, 40, 4 + 3<<3, 5, 6, 40})
+	f.Add([]byte{3, 2, 1, 1, 40, 7, 40, 5, 6, 40})
+	f.Add([]byte{3, 2, 1, 0, 3, 40, 5, 6, 40})
 	f.Fuzz(play)
+}
+
+// The end of a stream names the buffer that it does not need. It may be read when the kernel has filled that buffer with
+// other connections' data, has been given it again, and has used that up, too.
+func TestPoolReadsLate(t *testing.T) {
+	k := newKernel(16, 4, 2, true)
+	k.supply()
+	k.receive(0)
+	k.receive(10)
+	k.receive(-104)
+	k.receive(6)
+	k.receive(16)
+	k.receive(0)
+	for len(k.queue) > 0 {
+		k.read(t)
+		k.check(t)
+	}
+	if k.l.given != 0 || len(k.order) != 3 {
+		t.Fatalf("%d buffers given, %d leases; want 0 and 3", k.l.given, len(k.order))
+	}
+}
+
+// A buffer that the kernel gives up before it is full is missed when the kernel names the next one.
+func TestPoolGivenUp(t *testing.T) {
+	k := newKernel(16, 4, 2, true)
+	k.supply()
+	k.take(t, 10)
+	k.giveUp()
+	k.take(t, 10)
+	if k.l.given != 1 {
+		t.Errorf("%d buffers given, want 1", k.l.given)
+	}
+	k.check(t)
+	k.release(0)
+	if len(k.l.free) != 3 {
+		t.Errorf("%d buffers free, want 3", len(k.l.free))
+	}
 }
 
 // What is freed last is used first: the others stay cold, and unused memory takes no space.
@@ -186,7 +271,7 @@ func TestPoolKeepsWarm(t *testing.T) {
 	for range 1000 {
 		k.supply()
 		touched[k.ring[0]] = true
-		k.receive(t, 7)
+		k.take(t, 7)
 		k.release(0)
 	}
 	if len(touched) > 3 {
@@ -202,7 +287,7 @@ func TestPoolGrows(t *testing.T) {
 		if k.l.given != want {
 			t.Fatalf("%d given, want %d", k.l.given, want)
 		}
-		for k.receive(t, 1) {
+		for k.take(t, 1) {
 		}
 		for len(k.order) > 0 {
 			k.release(0)
@@ -211,7 +296,7 @@ func TestPoolGrows(t *testing.T) {
 	}
 	// Not where all are lent: more would not help.
 	k.l.target = 4
-	for k.supply(); k.receive(t, 1); k.supply() {
+	for k.supply(); k.take(t, 1); k.supply() {
 	}
 	if k.l.grow(); k.l.hungry {
 		t.Errorf("the target grew to %d without a free buffer", k.l.target)
@@ -232,12 +317,12 @@ func TestPoolRefuses(t *testing.T) {
 		"more bytes than a buffer has":  {mine, 17},
 		"an id at the end of its range": {1<<16 - 1, 1},
 	} {
-		if _, _, err := k.l.take(uint32(c.bid)<<ring.CQEBufferShift|ring.CQEBuffer|ring.CQEBufMore, c.n); !errors.Is(err, errBuffer) {
+		if _, _, err := k.l.take(uint32(c.bid)<<ring.CQEBufferShift|ring.CQEBuffer, c.n); !errors.Is(err, errBuffer) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	k.check(t)
-	k.receive(t, 3)
+	k.take(t, 3)
 	lease := k.order[0]
 	k.release(0)
 	for _, l := range []backend.Lease{lease, 77} {

@@ -45,15 +45,27 @@ func (g *rung) probe() (abilities, error) {
 	return can, err
 }
 
-// try probes with the best flags that the kernel takes.
+// try probes with the best flags that the kernel takes. Each attempt has a ring of its own: one that fails leaves
+// completions behind.
 func (g *rung) try() (can abilities, err error) {
 	for _, flags := range g.flags {
-		var r *ring.Ring
-		if r, err = makeRing(ring.Config{Entries: 8, Completions: 32, Flags: flags}); err == nil {
-			can, err = g.tryRing(r)
+		for _, incremental := range []bool{true, false} {
+			if incremental && !g.multishot {
+				continue
+			}
+			var r *ring.Ring
+			r, err = patient(func() (*ring.Ring, error) {
+				return makeRing(ring.Config{Entries: 8, Completions: 32, Flags: flags})
+			})
+			if err != nil {
+				break
+			}
+			can, err = g.tryRing(r, incremental)
 			r.Close()
-			can.flags = flags
-			return can, err
+			if err == nil || !incremental {
+				can.flags = flags
+				return can, err
+			}
 		}
 		if !errors.Is(err, unix.EINVAL) {
 			return can, err
@@ -65,13 +77,15 @@ func (g *rung) try() (can abilities, err error) {
 const needed = ring.FeatSingleMmap | ring.FeatNoDrop | ring.FeatSubmitStable | ring.FeatRWCurPos | ring.FeatFastPoll |
 	ring.FeatExtArg
 
-func (g *rung) tryRing(r *ring.Ring) (can abilities, err error) {
+// tryRing probes with that ring, and with incremental or plain buffers.
+func (g *rung) tryRing(r *ring.Ring, incremental bool) (can abilities, err error) {
 	if missing := needed &^ r.Features(); missing != 0 {
 		return can, fmt.Errorf("io_uring lacks features %#x: the kernel is too old: %w", missing, unix.EOPNOTSUPP)
 	}
 	can.skip = r.Features()&ring.FeatCQESkip != 0
-	operations := []uint8{ring.OpPollAdd, ring.OpSendmsg, ring.OpAccept, ring.OpAsyncCancel, ring.OpConnect, ring.OpRead,
-		ring.OpWrite, ring.OpSend, ring.OpRecv}
+	can.incremental = incremental
+	operations := []uint8{ring.OpPollAdd, ring.OpSendmsg, ring.OpTimeout, ring.OpAccept, ring.OpAsyncCancel, ring.OpConnect,
+		ring.OpRead, ring.OpWrite, ring.OpSend, ring.OpRecv}
 	if !g.multishot {
 		operations = append(operations, ring.OpProvideBuffers)
 	}
@@ -83,13 +97,7 @@ func (g *rung) tryRing(r *ring.Ring) (can abilities, err error) {
 	if err := r.Enable(); err != nil {
 		return can, err
 	}
-	if g.multishot {
-		can.incremental = tryReceiving(r, g.multishot, true) == nil
-	}
-	if !can.incremental {
-		err = tryReceiving(r, g.multishot, false)
-	}
-	return can, err
+	return can, tryReceiving(r, g.multishot, incremental)
 }
 
 // tryReceiving receives three messages, one of them and then two by a request that must go on until it is canceled,
@@ -112,7 +120,9 @@ func tryReceiving(r *ring.Ring, multishot, incremental bool) error {
 
 	const provide, first, second, stop = 1, 2, 3, 4 // user data
 	if multishot {
-		bufs, err := ring.NewBuffers(r, bufferGroup, count, incremental)
+		bufs, err := patient(func() (*ring.Buffers, error) {
+			return ring.NewBuffers(r, bufferGroup, count, incremental)
+		})
 		if err != nil {
 			return err
 		}

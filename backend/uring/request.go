@@ -18,7 +18,10 @@ const (
 	tagOp     = 0 << 30 // a request of an operation
 	tagAccept = 1 << 30 // the same, and its result is a descriptor
 	tagCancel = 2 << 30 // the cancel of an operation's request
-	tagOwn    = 3 << 30 // the backend's own: in place of a token 0 for the wake-up, or 1 + the id of a buffer
+	tagOwn    = 3 << 30 // the backend's own: in place of a token there is one of those below
+
+	ownWake = 0       // the wake-up
+	ownMark = 1 << 20 // a mark; in between, 1 + the id of a buffer
 
 	maxOps = 1<<30 - 1<<10
 )
@@ -34,11 +37,22 @@ func tokenOf(data uint64) backend.Token { return backend.Token(data &^ tagMask) 
 
 // What ops.Op.State says of an operation.
 const (
-	flying   = 1 << iota // it has a request in the kernel
-	waiting              // its request, or the next one, waits until the descriptor is ready, to start over then
-	edge                 // a Poll whose request tells of every change
-	again                // a Connect that was begun by an earlier request
-	pipeless             // a Splice for which there is no pipe, so that it is a Recv
+	flying  = 1 << iota // it has a request in the kernel
+	waiting             // its request, or the next one, waits until the descriptor is ready, to start over then
+	starved             // it is in proactor.parked, waiting for a buffer
+	resting             // it is in proactor.rests, to be tried again after a while
+	roused              // its request follows a wait that has ended
+	ending              // it is to end: its request is the last one
+	sated               // a multishot that is to end and has had a result since that was asked for
+	ofKind              // see below
+)
+
+// The last bit of ops.Op.State has a meaning for each kind.
+const (
+	again    = ofKind // of a Connect: it was begun by an earlier request
+	edge     = ofKind // of a Poll: its request reports every change
+	pipeless = ofKind // of a Splice: there is no pipe for it, so that it is a Recv
+	suspect  = ofKind // of a Recv: it may have missed something, and has reported nothing since that was seen
 )
 
 // Begin is ops.Engine's.
@@ -54,17 +68,60 @@ func (p *proactor) Begin(o *ops.Op) {
 
 // resume makes another request for o, whose last one has ended, unless o is to end.
 func (p *proactor) resume(o *ops.Op) {
-	if o.Aborted() {
+	if o.State&ending != 0 {
 		p.end(o, o.Cause())
 	} else {
 		p.Begin(o)
 	}
 }
 
-// await has o start over when its descriptor is ready.
+// goOn has a multishot go on after a result. That is all it needed to have if it was canceled: it may have others for ever.
+func (p *proactor) goOn(o *ops.Op) {
+	switch {
+	case o.State&flying == 0 && o.Aborted():
+		p.end(o, o.Cause())
+	case o.State&flying == 0:
+		p.Begin(o)
+	case o.Aborted() && o.State&sated == 0:
+		o.State |= ending | sated
+		p.cancel(o)
+	}
+}
+
+// await has o start over when its descriptor is ready. If it was ready the last time, and that was of no use, it would be
+// ready again at once and for ever: then o starts over after a while.
 func (p *proactor) await(o *ops.Op) {
+	if o.State&roused != 0 {
+		p.rest(o)
+		return
+	}
 	o.State |= waiting
 	p.resume(o)
+}
+
+// rest has o start over after a while.
+func (p *proactor) rest(o *ops.Op) {
+	if o.State&ending != 0 {
+		p.end(o, o.Cause())
+		return
+	}
+	o.State |= resting
+	p.rests.Add(o.Token(), p.Now())
+}
+
+// retryRested has those start over that have rested, if it is time.
+func (p *proactor) retryRested() {
+	if p.rests.Empty() {
+		return
+	}
+	p.rests.Fire(p.Now(), func(t backend.Token) {
+		if t == 0 {
+			p.pool.refused = false
+		} else if o := p.table.Lookup(t); o != nil && o.State&resting != 0 {
+			o.State &^= resting | roused
+			p.Begin(o)
+		}
+	})
 }
 
 // end finishes o with an error, having moved what it has.
@@ -129,45 +186,19 @@ func readiness(k backend.Kind) uint32 {
 	return unix.POLLIN
 }
 
-// Abort is ops.Engine's. The request's own completion decides: if it has a result, that is o's.
-func (p *proactor) Abort(o *ops.Op) {
-	if isDirect(o) {
-		return // carryOut tries it first
-	}
-	if o.State&flying == 0 {
-		p.end(o, o.Cause()) // it waits in a fifo, where its token will find nothing
-		return
-	}
-	p.cancel(o)
-}
-
-// cancel cancels o's request. By its user data: the kernel finds that in a hash table, while a cancel by descriptor
-// looks at every request there is.
-func (p *proactor) cancel(o *ops.Op) {
-	if !p.queue.empty() || !p.requestCancel(userData(o)) {
-		p.queue.push(uint64(o.Token()) | tagCancel)
-	}
-}
-
-func (p *proactor) requestCancel(target uint64) bool {
-	e := p.ring.SQE()
-	if e == nil {
-		return false
-	}
-	e.PrepCancel(target, p.can.skip)
-	e.UserData = target&^tagMask | tagCancel
-	return true
-}
-
 // dequeue makes the requests that found no room, as far as there is some now.
 func (p *proactor) dequeue() {
 	for !p.queue.empty() {
 		data := p.queue.first()
-		if data == tagOwn {
+		if data&tagMask == tagOwn {
 			if p.ring.Full() {
 				return
 			}
-			p.armWake()
+			if data == tagOwn|ownMark {
+				p.requestMark()
+			} else {
+				p.armWake()
+			}
 		} else if o := p.table.Lookup(tokenOf(data)); o != nil {
 			made := false
 			if data&tagMask == tagCancel {
@@ -179,6 +210,8 @@ func (p *proactor) dequeue() {
 				return
 			}
 		}
-		p.queue.pop()
+		if p.queue.pop()&tagMask == tagCancel {
+			p.ends--
+		}
 	}
 }

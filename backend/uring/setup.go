@@ -59,7 +59,9 @@ func newRing(flags uint32, entries int) (*ring.Ring, error) {
 		entries = defaultEntries
 	}
 	for n := uint32(entries); ; n /= 2 {
-		r, err := makeRing(ring.Config{Entries: n, Completions: max(n*completions, leastComplete), Flags: flags})
+		r, err := patient(func() (*ring.Ring, error) {
+			return makeRing(ring.Config{Entries: n, Completions: max(n*completions, leastComplete), Flags: flags})
+		})
 		if err == nil || !errors.Is(err, unix.ENOMEM) || n/2 < leastEntries {
 			return r, err
 		}

@@ -5,14 +5,25 @@ package uring
 import (
 	"testing"
 
+	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/backendtest"
 	"github.com/eyewall/eyewall/backend/uring/internal/ring"
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 func TestConformance(t *testing.T) {
 	for _, g := range variants(t) {
 		t.Run(g.name, func(t *testing.T) { backendtest.Run(t, g.open) })
 	}
+}
+
+// The smallest queue is slow, and that is all.
+func TestConformanceOfOneEntry(t *testing.T) {
+	g := need(t, basic) // which shares its queue between operations and buffers
+	backendtest.Run(t, func(cfg backend.Config) (backend.Backend, error) {
+		cfg.Entries = 1
+		return g.open(cfg)
+	})
 }
 
 func FuzzScript(f *testing.F) { backendtest.Fuzz(f, need(f, full).open) }
@@ -23,8 +34,7 @@ func variants(t testing.TB) []*rung {
 	var list []*rung
 	for _, g := range []*rung{full, basic} {
 		can, err := g.probe()
-		if err != nil {
-			t.Logf("%s is denied here: %v", g.name, err)
+		if !testenv.Has(t, ring.Name+":"+g.name, err) {
 			continue
 		}
 		list = append(list, g)
@@ -39,8 +49,7 @@ func variants(t testing.TB) []*rung {
 
 // need skips a test where io_uring is denied.
 func need(t testing.TB, g *rung) *rung {
-	if _, err := g.probe(); err != nil {
-		t.Skipf("%s is denied here: %v", g.name, err)
-	}
+	_, err := g.probe()
+	testenv.Need(t, ring.Name+":"+g.name, err)
 	return g
 }

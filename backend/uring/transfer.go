@@ -18,6 +18,7 @@ func (p *proactor) sent(o *ops.Op, res int32) {
 		return
 	}
 	o.Extra.Moved += int(res)
+	o.State &^= roused
 	switch {
 	case o.Extra.Moved >= size(o):
 		p.table.Finish(o, o.Extra.Moved, nil, nil, 0)
@@ -85,7 +86,8 @@ func (p *proactor) polled(o *ops.Op, res int32) {
 	}
 	switch {
 	case o.State&flying != 0:
-		if o.Extra.Moved != 0 && !o.Aborted() {
+		if o.Extra.Moved != 0 && o.State&ending == 0 {
+			o.State |= ending
 			p.cancel(o)
 		}
 	case o.Extra.Moved != 0:

@@ -36,7 +36,12 @@ func start(t testing.TB, g *rung, cfg backend.Config) *proactor {
 
 func sockets(t testing.TB) (ours, peer int) {
 	t.Helper()
-	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	return socketsOf(t, unix.SOCK_STREAM)
+}
+
+func socketsOf(t testing.TB, kind int) (ours, peer int) {
+	t.Helper()
+	s, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/internal/ops"
+	"github.com/eyewall/eyewall/backend/internal/retry"
 	"github.com/eyewall/eyewall/backend/internal/zerocopy"
 	"github.com/eyewall/eyewall/backend/uring/internal/ring"
 )
@@ -27,10 +28,19 @@ type proactor struct {
 
 	direct  fifo // tokens of operations that are system calls of their own
 	queue   fifo // what found the submission queue full: user data of requests to make
-	parked  fifo // tokens of receives that wait for a buffer
-	looks   looks
-	flying  int // requests in the kernel that will have a final completion
+	parked  fifo // tokens of receives that wait for a buffer, with the state starved
+	later   fifo // those that have reported something in this Poll: they are parked in the next
+	feeds   uint // receives that went on from there, and Splices that went on as receives
+	ends    uint // cancels in queue
+	cancels cancels
+	marks   marks
+	recheck recheck
+	rests   retry.List[backend.Token] // operations with the state resting; 0 for pool.refused
+	flying  int                       // requests in the kernel that will have a final completion
 	failure error
+	crowded bool // completions in the ring left no room for operations in direct and parked, and are to leave some
+
+	refusals int // calls in a row that the kernel refused, with no completion in between
 
 	clock   time.Time
 	cleanup runtime.Cleanup
@@ -104,6 +114,7 @@ func (p *proactor) Start() error {
 	p.cleanup.Stop()
 	p.state = started
 	p.ring.RegisterFD()
+	p.recheck.start(p.rung, p.Now())
 	p.armWake()
 	p.supply() // ahead of the first receives, which would find nothing
 	return nil
@@ -141,7 +152,7 @@ func (p *proactor) Caps() backend.Caps {
 		Rung:        p.rung.name,
 		Multishot:   p.rung.multishot,
 		Provided:    true,
-		Pipes:       zerocopy.Can,
+		Pipes:       true,
 		Batch:       256,
 		BufferSize:  p.pool.size,
 		BufferCount: p.pool.count,

@@ -82,8 +82,11 @@ func (p *proactor) armWake() {
 // completeOwn takes a completion of the backend's own requests.
 func (p *proactor) completeOwn(data uint64, res int32, flags uint32) {
 	switch id := data &^ tagMask; {
-	case id != 0:
-		p.pool.provided(uint16(id-1), res)
+	case id == ownMark:
+		p.flying--
+		p.marked()
+	case id != ownWake:
+		p.provided(uint16(id-1), res)
 	case flags&ring.CQEMore == 0:
 		p.flying--
 		if p.state == started {

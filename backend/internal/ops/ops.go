@@ -1,18 +1,17 @@
-// Package ops is what every backend of eyewall's own keeps: the operations in flight, the descriptors' queues, the
-// deadlines and the completions that wait for Poll. What differs between kernels' interfaces is behind [Engine].
+// Package ops is what every backend of eyewall's own keeps: the operations in flight, the descriptors' queues and
+// the completions that wait for Poll. What differs between kernels' interfaces is behind [Engine].
 package ops
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/eyewall/eyewall/backend"
-	"github.com/eyewall/eyewall/internal/timers"
 )
 
 // Engine carries operations out. Each operation that began gets exactly one Finish from it, never within Begin.
 type Engine interface {
-	// Begin starts o, which is the first of its descriptor and direction (or one of several, for backend.Poll).
+	// Begin starts o, which is the first of its descriptor and direction (or one of several, for backend.Poll). It may
+	// have been canceled while it waited in line: then CancelLine calls Abort, unless it has finished by then.
 	Begin(o *Op)
 	// Abort asks for an early end of o, which has begun: Finish follows, here or later, with a real result if there is
 	// one, else with o.Cause(). It comes once for an operation.
@@ -37,6 +36,7 @@ type Op struct {
 	Sink  backend.Sink
 	Extra *Extra // nil unless the operation has what lies there
 	next  *Op    // in the queue of its direction, a ring; in the slab's free list
+	prev  *Op    // in that ring
 }
 
 // Extra is what an operation needs that does not just wait, as an Accept does, or a Recv that is lent what comes: those
@@ -48,67 +48,8 @@ type Extra struct {
 	Addr  []byte
 	Lease backend.Lease
 	File  *backend.File
-	timer timers.Timer[*Op] // the deadline
-	next  *Extra            // in the free list
-}
-
-// FD is what is known of a descriptor, from the first operation on it to its Close.
-type FD struct {
-	Num     int32
-	State   uint32          // the engine's own; 0 at first and after CloseFD
-	queues  [directions]*Op // each the last of a ring, whose next is the first; nil when empty
-	closing *Op             // the Close that waits for the others
-}
-
-type direction uint8
-
-const (
-	reading direction = iota
-	writing
-	polling // no order: all of them have begun
-	directions
-)
-
-func (o *Op) direction() direction {
-	switch o.Kind {
-	case backend.Connect, backend.Send, backend.SendFile, backend.Write:
-		return writing
-	case backend.Poll:
-		return polling
-	}
-	return reading
-}
-
-// Reading and Writing are the operation that the engine has begun in that direction, or nil.
-func (f *FD) Reading() *Op { return f.first(reading) }
-func (f *FD) Writing() *Op { return f.first(writing) }
-
-// Polled tells whether there is a Poll on f.
-func (f *FD) Polled() bool { return f.queues[polling] != nil }
-
-// Polls calls do for every Poll on f. It may finish the one it is called with.
-func (f *FD) Polls(do func(*Op)) {
-	f.each(polling, do)
-}
-
-func (f *FD) first(d direction) *Op {
-	if last := f.queues[d]; last != nil {
-		return last.next
-	}
-	return nil
-}
-
-// each calls do for those in the queue at this moment; do may take out the one it is called with.
-func (f *FD) each(d direction, do func(*Op)) {
-	o, last := f.first(d), f.queues[d]
-	for o != nil {
-		next, end := o.next, o == last
-		do(o)
-		if end {
-			return
-		}
-		o = next
-	}
+	End   int64  // where File ended when that was last asked, 0 at first; the engine keeps it
+	next  *Extra // in the free list
 }
 
 // Token names the operation.
@@ -127,7 +68,7 @@ func (o *Op) Lent() bool {
 	return o.Kind == backend.Recv && (o.Extra == nil || o.Extra.Buf == nil) || o.Kind == backend.Splice
 }
 
-// Aborted tells whether Abort was asked for.
+// Aborted reports whether it is to end early.
 func (o *Op) Aborted() bool { return o.cause != 0 }
 
 // Cause is the error with which an operation that ends early completes; nil if it need not end.
@@ -137,7 +78,6 @@ type cause uint8
 
 const (
 	canceled cause = iota + 1
-	deadline
 	closed
 )
 
@@ -145,8 +85,6 @@ func (c cause) err() error {
 	switch c {
 	case canceled:
 		return backend.ErrCanceled
-	case deadline:
-		return backend.ErrDeadline
 	case closed:
 		return backend.ErrClosed
 	}
@@ -168,13 +106,14 @@ type Table struct {
 	free *Op
 	live int // operations in flight
 
+	begins uint // operations that have begun, so far
+
 	fds       []*[chunk]FD // by descriptor
 	freeExtra *Extra
 
-	deadlines timers.Heap[*Op]
-
-	polling  bool  // from BeginPoll to EndPoll
-	closable []*FD // nothing is in flight on them, and their Close waits for Poll
+	polling  bool     // from BeginPoll to EndPoll
+	closable []*FD    // nothing is in flight on them, and their Close waits for Poll
+	line     []inLine // operations that were canceled before they had begun, until CancelLine or CancelStuck
 
 	dst   []backend.Completion // Poll's, while it runs
 	n     int                  // filled of dst
@@ -221,17 +160,10 @@ func (t *Table) Submit(op *backend.Op) backend.Token {
 		return token
 	}
 	d := o.direction()
-	if d != reading || op.Buf != nil || op.Deadline != 0 {
+	if d != reading || op.Buf != nil {
 		t.extend(o, op)
 	}
-	last := f.queues[d]
-	f.queues[d] = o
-	if last == nil {
-		o.next = o
-	} else {
-		o.next, last.next = last.next, o
-	}
-	if last == nil || d == polling {
+	if first := f.append(d, o); first || d == polling {
 		t.begin(o)
 	}
 	return token
@@ -273,6 +205,21 @@ func (t *Table) FD(num int) *FD {
 	return &c[num%chunk]
 }
 
+// Scan calls do for the descriptors that are known among the n from number from on. It returns the number to go on from, or
+// 0 after the last.
+func (t *Table) Scan(from, n int, do func(*FD)) (next int) {
+	last := min(from+n, len(t.fds)*chunk)
+	for i := from; i < last; i++ {
+		if c := t.fds[i/chunk]; c != nil {
+			do(&c[i%chunk])
+		}
+	}
+	if last == len(t.fds)*chunk {
+		return 0
+	}
+	return last
+}
+
 // Each calls do for every operation in flight that has begun; do may finish it.
 func (t *Table) Each(do func(*Op)) {
 	for _, c := range t.ops {
@@ -284,6 +231,9 @@ func (t *Table) Each(do func(*Op)) {
 	}
 }
 
+// Begins counts the operations that have begun.
+func (t *Table) Begins() uint { return t.begins }
+
 // Live is the number of operations in flight.
 func (t *Table) Live() int { return t.live }
 
@@ -291,7 +241,18 @@ func (t *Table) Live() int { return t.live }
 func (t *Table) Emit(o *Op, n int, data []byte, lease backend.Lease) {
 	c := t.slot(o.Kind)
 	*c = backend.Completion{Token: o.Token(), Sink: o.Sink, N: n, Data: data, Lease: lease, More: true}
+	o.FD.emitted = uint32(t.Stats.Polls)
 }
+
+// AbortsAtOnce reports whether an operation that is aborted need not be looked at for a result first: its descriptor is to
+// be closed, or it is a multishot operation that has reported a result in the last Poll. So a caller that gets too much can
+// end that promptly.
+func (t *Table) AbortsAtOnce(o *Op) bool {
+	return o.cause == closed || o.Multishot && t.Emitted(o.FD)
+}
+
+// Emitted reports whether Emit was called for f in this Poll, or the last one.
+func (t *Table) Emitted(f *FD) bool { return f.emitted != 0 && f.emitted == uint32(t.Stats.Polls) }
 
 // Finish reports the final completion of o, and begins what waited behind it.
 func (t *Table) Finish(o *Op, n int, err error, data []byte, lease backend.Lease) {
@@ -301,7 +262,10 @@ func (t *Table) Finish(o *Op, n int, err error, data []byte, lease backend.Lease
 		return
 	}
 	for next != nil && !next.begun && f.closing != nil {
-		next = t.end(next, 0, backend.ErrClosed, nil, 0)
+		if !next.Aborted() {
+			next.cause = closed
+		}
+		next = t.end(next, 0, next.Cause(), nil, 0)
 	}
 	if next != nil && !next.begun {
 		t.begin(next)
@@ -319,56 +283,45 @@ func (t *Table) end(o *Op, n int, err error, data []byte, lease backend.Lease) (
 	c := t.slot(o.Kind)
 	*c = backend.Completion{Token: o.Token(), Sink: o.Sink, N: n, Err: err, Data: data, Lease: lease}
 	if o.FD != nil && o.Kind != backend.Close {
-		next = t.unlink(o.FD, o.direction(), o)
+		next = o.FD.unlink(o.direction(), o)
 	}
 	t.release(o)
 	return next
 }
 
-// Expire ends the operations whose deadline has come.
-func (t *Table) Expire(now time.Duration) {
-	for timer := t.deadlines.Expire(now); timer != nil; timer = t.deadlines.Expire(now) {
-		t.abort(timer.Value, deadline)
-	}
-}
-
-// NextDeadline is the earlier of until and the first deadline.
-func (t *Table) NextDeadline(until time.Duration) time.Duration {
-	if when, ok := t.deadlines.Next(); ok {
-		return min(until, when)
-	}
-	return until
-}
-
 func (t *Table) begin(o *Op) {
 	o.begun = true
+	t.begins++
+	if o.Multishot {
+		o.FD.emitted = 0 // that was another one's
+	}
 	t.engine.Begin(o)
 }
 
 // abort ends o early. The first reason stands.
 func (t *Table) abort(o *Op, why cause) {
-	if o.cause != 0 {
+	switch {
+	case o.cause != 0:
 		return
-	}
-	o.cause = why
-	if o.begun {
+	case o.begun:
+		o.cause = why
 		t.engine.Abort(o)
-	} else {
-		t.Finish(o, 0, o.Cause(), nil, 0)
+	default:
+		o.cause = why
+		t.line = append(t.line, inLine{token: o.Token()})
 	}
 }
 
-// close ends the other operations of o's descriptor, each queue from its head on; Poll closes it after the last.
+// close ends the other operations of o's descriptor; Poll closes it after the last. Those in line end with the first.
 func (t *Table) close(o *Op) {
 	f := o.FD
 	f.closing = o
-	for d := range directions {
-		f.each(d, func(o *Op) {
-			if o.begun {
-				t.abort(o, closed)
-			}
-		})
+	for _, first := range [...]*Op{f.Reading(), f.Writing()} {
+		if first != nil {
+			t.abort(first, closed)
+		}
 	}
+	f.Polls(func(o *Op) { t.abort(o, closed) })
 	t.tryClose(f)
 }
 
@@ -400,24 +353,6 @@ func (t *Table) reject(o *Op, err error) {
 	t.Finish(o, 0, err, nil, 0)
 }
 
-// unlink takes o out of its queue and returns the one that is first then.
-func (t *Table) unlink(f *FD, d direction, o *Op) *Op {
-	last := f.queues[d]
-	if o.next == o {
-		f.queues[d] = nil
-		return nil
-	}
-	before := last
-	for before.next != o {
-		before = before.next
-	}
-	before.next = o.next
-	if o == last {
-		f.queues[d] = before
-	}
-	return f.queues[d].next
-}
-
 func (t *Table) extend(o *Op, op *backend.Op) {
 	e := t.freeExtra
 	if e == nil {
@@ -425,11 +360,7 @@ func (t *Table) extend(o *Op, op *backend.Op) {
 	} else {
 		t.freeExtra, e.next = e.next, nil
 	}
-	e.Moved, e.Buf, e.Bufs, e.Addr, e.Lease, e.File, o.Extra = 0, op.Buf, op.Bufs, op.Addr, op.Lease, op.File, e
-	if op.Deadline != 0 {
-		e.timer.Value = o
-		t.deadlines.Set(&e.timer, op.Deadline)
-	}
+	e.Moved, e.Buf, e.Bufs, e.Addr, e.Lease, e.File, e.End, o.Extra = 0, op.Buf, op.Bufs, op.Addr, op.Lease, op.File, 0, e
 }
 
 func (t *Table) alloc() *Op {
@@ -453,8 +384,7 @@ func (t *Table) alloc() *Op {
 
 func (t *Table) release(o *Op) {
 	if e := o.Extra; e != nil {
-		t.deadlines.Stop(&e.timer)
-		e.Buf, e.Bufs, e.Addr, e.File, e.timer.Value = nil, nil, nil, nil, nil
+		e.Buf, e.Bufs, e.Addr, e.File = nil, nil, nil, nil
 		e.next, t.freeExtra = t.freeExtra, e
 	}
 	generation := o.generation + 1

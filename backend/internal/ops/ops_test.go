@@ -7,7 +7,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/eyewall/eyewall/backend"
 )
@@ -20,6 +19,7 @@ type engine struct {
 	begun   []*Op
 	polling bool
 	quiet   bool // it does not note
+	atOnce  bool // what is aborted ends at once
 }
 
 func newEngine(t *testing.T, maxOps int) *engine {
@@ -29,8 +29,8 @@ func newEngine(t *testing.T, maxOps int) *engine {
 }
 
 func (e *engine) Begin(o *Op) {
-	if o.State != 0 || o.Aborted() {
-		e.t.Errorf("%v began with state %d, aborted %v", o.Kind, o.State, o.Aborted())
+	if o.State != 0 {
+		e.t.Errorf("%v began with state %d", o.Kind, o.State)
 	}
 	o.State = 1
 	e.begun = append(e.begun, o)
@@ -42,6 +42,9 @@ func (e *engine) Abort(o *Op) {
 		e.t.Errorf("%v was aborted, and had not begun", o.Kind)
 	}
 	e.note("abort %v %d", o.Kind, o.FD.Num)
+	if e.atOnce {
+		e.finish(o, 0, o.Cause())
+	}
 }
 
 func (e *engine) CloseFD(f *FD) error {
@@ -78,6 +81,9 @@ func (e *engine) poll(n int, do func()) []backend.Completion {
 	e.table.BeginPoll(dst)
 	if do != nil {
 		do()
+	}
+	if e.table.Room() > 0 {
+		e.table.CancelLine()
 	}
 	n = e.table.EndPoll()
 	e.polling = false
@@ -146,7 +152,7 @@ func TestOrder(t *testing.T) {
 func TestCancel(t *testing.T) {
 	e := newEngine(t, 0)
 	first, second, third := e.submit(backend.Recv, 5), e.submit(backend.Recv, 5), e.submit(backend.Recv, 5)
-	e.table.Cancel(second) // in the queue: it ends at once
+	e.table.Cancel(second) // in line: it ends when the first is known not to let it begin
 	e.table.Cancel(first)
 	e.table.Cancel(first)
 	e.table.Cancel(second)
@@ -157,11 +163,18 @@ func TestCancel(t *testing.T) {
 	if !o.Aborted() || o.Cause() != backend.ErrCanceled {
 		t.Errorf("aborted %v, cause %v", o.Aborted(), o.Cause())
 	}
+	if !e.table.LineCanceled() {
+		t.Error("nothing in line is canceled")
+	}
+	e.wantResults(e.poll(10, nil), second, backend.ErrCanceled)
+	if e.table.LineCanceled() {
+		t.Error("what has ended is in line")
+	}
 	got := e.poll(10, func() {
 		e.finish(o, 3, nil) // the real result wins
 		e.finish(e.table.Lookup(third), 4, nil)
 	})
-	e.wantResults(got, second, backend.ErrCanceled, first, nil, third, nil)
+	e.wantResults(got, first, nil, third, nil)
 	if e.table.Lookup(first) != nil {
 		t.Error("a token is known after its final completion")
 	}
@@ -175,44 +188,99 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-func TestDeadlines(t *testing.T) {
+// One that was canceled in line, and whose turn comes before the cancels are carried out, may have a result.
+func TestCancelInLine(t *testing.T) {
 	e := newEngine(t, 0)
-	deadline := func(fd int, d time.Duration) backend.Token {
-		return e.table.Submit(&backend.Op{Kind: backend.Recv, FD: fd, Deadline: d})
+	first, second := e.submit(backend.Recv, 5), e.submit(backend.Recv, 5)
+	third, fourth := e.submit(backend.Recv, 5), e.submit(backend.Recv, 5)
+	for _, tok := range []backend.Token{fourth, third, second} {
+		e.table.Cancel(tok)
 	}
-	if next := e.table.NextDeadline(backend.Forever); next != backend.Forever {
-		t.Errorf("the next deadline is %v", next)
-	}
-	c, a1, b, a2, past := deadline(5, 30), deadline(6, 10), deadline(7, 20), deadline(6, 10), deadline(8, -5)
-	done := deadline(9, 10)
 	e.log = nil
-	if next := e.table.NextDeadline(-9); next != -9 {
-		t.Errorf("the next deadline is %v", next)
-	}
-	if next := e.table.NextDeadline(backend.Forever); next != -5 {
-		t.Errorf("the next deadline is %v", next)
-	}
-	e.poll(1, func() { e.finish(e.table.Lookup(done), 1, nil) })
-	e.table.Expire(9)
-	e.wantLog("abort recv 8")
-	e.table.Cancel(past) // the first reason stands
-	e.table.Expire(20)
-	e.wantLog("abort recv 6", "abort recv 7")
-	if next := e.table.NextDeadline(backend.Forever); next != 30 {
-		t.Errorf("the next deadline is %v", next)
-	}
 	got := e.poll(10, func() {
-		for _, tok := range []backend.Token{past, a1, b} {
-			o := e.table.Lookup(tok)
-			e.finish(o, 0, o.Cause())
-		}
-		e.finish(e.table.Lookup(c), 1, nil)
+		e.finish(e.table.Lookup(first), 1, nil)
+		e.finish(e.table.Lookup(second), 1, nil)
+		e.wantLog("begin recv 5", "begin recv 5")
 	})
-	late := backend.ErrDeadline
-	e.wantResults(got, a2, late, past, late, a1, late, b, late, c, nil)
-	if next := e.table.NextDeadline(backend.Forever); next != backend.Forever {
-		t.Errorf("the next deadline is %v", next)
+	e.wantLog("abort recv 5")
+	e.wantResults(got, first, nil, second, nil, fourth, backend.ErrCanceled)
+	got = e.poll(10, func() { e.finish(e.table.Lookup(third), 0, backend.ErrCanceled) })
+	e.wantResults(got, third, backend.ErrCanceled)
+}
+
+// One that waits in line behind a stuck operation ends at the second call, and no other does.
+func TestCancelStuck(t *testing.T) {
+	e := newEngine(t, 0)
+	first, second := e.submit(backend.Recv, 5), e.submit(backend.Recv, 5)
+	third, fourth := e.submit(backend.Recv, 5), e.submit(backend.Recv, 5)
+	other := e.submit(backend.Recv, 6)
+	for _, tok := range []backend.Token{second, fourth} {
+		e.table.Cancel(tok)
 	}
+	e.log = nil
+	isStuck := true
+	call := func() []backend.Completion {
+		e.table.CancelStuck(func(*Op) bool { return isStuck })
+		dst := make([]backend.Completion, 8)
+		e.table.BeginPoll(dst)
+		return dst[:e.table.EndPoll()]
+	}
+	e.wantResults(call())
+	e.finish(e.table.Lookup(first), 1, nil) // in between, so that the fourth is not behind the same one
+	e.wantLog("begin recv 5")
+	e.wantResults(call(), first, nil)
+	e.wantLog("abort recv 5") // the second, which has begun
+	e.finish(e.table.Lookup(second), 1, nil)
+	isStuck = false
+	e.wantResults(call(), second, nil)
+	isStuck = true
+	e.wantResults(call())
+	late := e.submit(backend.Recv, 6)
+	e.table.Cancel(late)
+	e.wantResults(call(), fourth, backend.ErrCanceled) // behind the third both times
+	e.wantResults(call(), late, backend.ErrCanceled)
+	if e.table.LineCanceled() || e.table.Lookup(third) == nil || e.table.Lookup(other) == nil {
+		t.Error("others have ended, or some are left in line")
+	}
+}
+
+// A cancel in a line looks at its neighbors only, however long the line is.
+func TestCancelLooksAtNeighborsOnly(t *testing.T) {
+	e := newEngine(t, 0)
+	var toks [7]backend.Token
+	for i := range toks {
+		toks[i] = e.submit(backend.Recv, 5)
+	}
+	far := e.table.Lookup(toks[1])
+	next, prev := far.next, far.prev
+	far.next, far.prev = nil, nil // who follows them meets nil
+	for _, i := range []int{4, 6} {
+		e.table.Cancel(toks[i])
+	}
+	e.wantResults(e.poll(10, nil), toks[4], backend.ErrCanceled, toks[6], backend.ErrCanceled)
+	far.next, far.prev = next, prev
+	for _, i := range []int{0, 1, 2, 3, 5} {
+		e.wantResults(e.poll(1, func() { e.finish(e.table.Lookup(toks[i]), 1, nil) }), toks[i], nil)
+	}
+	if e.table.FD(5).Reading() != nil {
+		t.Error("the line is not empty")
+	}
+}
+
+// A Close looks at the operations of its descriptor only, also where the first one ends at once and the line with it.
+func TestCloseFollowsNothingFreed(t *testing.T) {
+	e := newEngine(t, 0)
+	e.atOnce = true
+	var want []any
+	for range 3 {
+		want = append(want, e.submit(backend.Recv, 5), backend.ErrClosed)
+	}
+	for o := e.table.free; o != nil; o = o.next {
+		o.begun = true // one that Close comes across would be aborted
+	}
+	want = append(want, e.submit(backend.Close, 5), nil)
+	e.wantLog("begin recv 5", "abort recv 5")
+	e.wantResults(e.poll(10, nil), want...)
 }
 
 func TestClose(t *testing.T) {
@@ -227,7 +295,7 @@ func TestClose(t *testing.T) {
 	e.wantLog("abort recv 5", "abort send 5", "abort poll 5")
 	late, twice := e.submit(backend.Recv, 5), e.submit(backend.Close, 5)
 	closed := backend.ErrClosed
-	e.wantResults(e.poll(10, nil), r3, backend.ErrCanceled, late, closed, twice, closed)
+	e.wantResults(e.poll(10, nil), late, closed, twice, closed, r3, backend.ErrCanceled)
 	got := e.poll(10, func() {
 		e.finish(e.table.Lookup(r1), 7, nil)
 		e.finish(e.table.Lookup(p), 0, closed)
@@ -351,6 +419,28 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// A long backlog is not moved as a whole each time that a little of it is taken and a little comes.
+func TestLeftoversStayInPlace(t *testing.T) {
+	e := newEngine(t, 0)
+	o := e.table.Lookup(e.table.Submit(&backend.Op{Kind: backend.Recv, FD: 5, Multishot: true}))
+	n := 0
+	for ; n < 1<<12 || n < cap(e.table.queue); n++ { // as many as there is memory for
+		e.table.Emit(o, 0, nil, 0)
+	}
+	moves := 0
+	for range n {
+		e.poll(1, func() {
+			head := e.table.head
+			if e.table.Emit(o, 0, nil, 0); e.table.head < head {
+				moves++
+			}
+		})
+	}
+	if moves > 4 {
+		t.Errorf("%d completions were moved %d times while as many came", n, moves)
+	}
+}
+
 func TestUnreported(t *testing.T) {
 	e := newEngine(t, 0)
 	one := e.submit(backend.Accept, 5)
@@ -378,8 +468,7 @@ func TestNothingAllocated(t *testing.T) {
 	dst := make([]backend.Completion, 64)
 	op := &backend.Op{Kind: backend.Recv, FD: 5}
 	n := testing.AllocsPerRun(100, func() {
-		for i := range 40 {
-			op.Deadline = time.Duration(i % 2)
+		for range 40 {
 			e.table.Cancel(e.table.Submit(op))
 		}
 		for range 2 {
@@ -389,10 +478,38 @@ func TestNothingAllocated(t *testing.T) {
 				e.begun = e.begun[:0]
 				e.table.Finish(o, 0, o.Cause(), nil, 0)
 			}
+			e.table.CancelLine()
 			e.table.EndPoll()
 		}
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A multishot operation that has reported in the last Poll may end at once; the next one on its descriptor may not.
+func TestAbortsAtOnce(t *testing.T) {
+	e := newEngine(t, 0)
+	submit := func() *Op {
+		return e.table.Lookup(e.table.Submit(&backend.Op{Kind: backend.Recv, Multishot: true, FD: 5}))
+	}
+	o := submit()
+	if e.table.AbortsAtOnce(o) {
+		t.Error("it may end at once before it has reported anything")
+	}
+	e.poll(10, func() { e.table.Emit(o, 1, nil, 0) })
+	if !e.table.AbortsAtOnce(o) {
+		t.Error("it may not end at once though it has reported")
+	}
+	e.poll(10, nil)
+	if e.table.AbortsAtOnce(o) {
+		t.Error("it may end at once though it has reported nothing in the last Poll")
+	}
+	e.poll(10, func() {
+		e.table.Emit(o, 1, nil, 0)
+		e.finish(o, 0, nil)
+	})
+	if o = submit(); e.table.AbortsAtOnce(o) {
+		t.Error("it may end at once for what another one has reported")
 	}
 }

@@ -54,7 +54,7 @@ func (t *Table) slot(k backend.Kind) *backend.Completion {
 		t.n++
 		return &t.dst[t.n-1]
 	}
-	if t.head > 0 && len(t.queue) == cap(t.queue) { // make room at the front rather than grow
+	if len(t.queue) == cap(t.queue) && t.head > len(t.queue)/2 { // what is gone makes room for more than is moved
 		n := copy(t.queue, t.queue[t.head:])
 		clear(t.queue[n:])
 		t.queue, t.head = t.queue[:n], 0

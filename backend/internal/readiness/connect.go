@@ -17,7 +17,7 @@ func (b *Backend) connect(f *ops.FD, o *ops.Op) {
 		return
 	}
 	o.State |= tried
-	switch e := connectFD(f.Num, o.Extra.Addr); e {
+	switch e := b.connector.connect(f.Num, o.Extra.Addr); e {
 	case 0:
 		b.finish(o, 0, nil)
 	case syscall.EINPROGRESS, syscall.EINTR, syscall.EALREADY: // interrupted, it goes on nevertheless

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/backend/internal/readiness"
 	"github.com/eyewall/eyewall/backend/selectpoll"
 	"golang.org/x/sys/unix"
 )
@@ -297,5 +298,118 @@ func TestWaitsNoLongerThanAsked(t *testing.T) {
 		if best > 500*time.Microsecond {
 			b.Errorf("Poll returns %v late at best", best)
 		}
+	})
+}
+
+// Whoever has a duplicate of a descriptor, in another process, too, can make it blocking. os/exec does so with a file
+// that a program is to have.
+func TestBlockingDescriptor(t *testing.T) {
+	each(t, backend.Config{}, func(b *bench) {
+		ln := b.socket(unix.AF_INET, unix.SOCK_STREAM)
+		b.must(unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+		b.must(unix.Listen(ln, 10))
+		at, err := unix.Getsockname(ln)
+		b.must(err)
+		near, far := b.pair(unix.AF_INET, unix.SOCK_STREAM)
+		dial := func() { b.must(unix.Connect(b.socket(unix.AF_INET, unix.SOCK_STREAM), at), unix.EINPROGRESS) }
+		accept := b.submit(backend.Op{Kind: backend.Accept, FD: ln, Multishot: true})
+		dial()
+		unix.Close(b.next(accept).N)
+
+		// What blocks goes on when the test has failed.
+		late := time.AfterFunc(limit, func() {
+			b.Error("Poll blocks in a call")
+			unix.Shutdown(ln, unix.SHUT_RDWR)
+			unix.Shutdown(far, unix.SHUT_RDWR)
+		})
+		defer late.Stop()
+		b.must(unix.SetNonblock(ln, false))
+		for range 3 {
+			for range 3 {
+				dial()
+			}
+			for range 3 {
+				unix.Close(b.next(accept).N)
+			}
+			b.turn(0)
+		}
+		b.Cancel(accept)
+		b.next(accept)
+		for range 3 {
+			accept = b.submit(backend.Op{Kind: backend.Accept, FD: ln})
+			b.turn(0)
+			dial()
+			unix.Close(b.next(accept).N)
+		}
+
+		if readiness.RecvReads { // read(2) takes no flag
+			return
+		}
+		b.must(unix.SetNonblock(near, false))
+		recv := b.submit(backend.Op{Kind: backend.Recv, FD: near, Multishot: true})
+		b.turn(0)
+		b.put(far, "hello")
+		if got := b.stream(recv, 5); got != "hello" {
+			b.Errorf("received %q", got)
+		}
+		for _, op := range []backend.Op{
+			{Kind: backend.Send, FD: near, Buf: make([]byte, 8<<20)},
+			{Kind: backend.Send, FD: near, Bufs: [][]byte{make([]byte, 8<<20)}},
+		} {
+			send := b.submit(op)
+			b.turn(0)
+			for left, p := 8<<20, make([]byte, 1<<16); left > 0; {
+				n, err := unix.Read(far, p)
+				if err == unix.EAGAIN {
+					b.turn(0)
+					continue
+				}
+				b.must(err)
+				left -= n
+			}
+			if c := b.next(send); c.N != 8<<20 || c.Err != nil {
+				b.Errorf("sent %d, %v", c.N, c.Err)
+			}
+		}
+	})
+}
+
+// Who releases a lease twice is told so, be it a buffer's or a pipe's, and also where another lease is in its place.
+func TestReleasedTwice(t *testing.T) {
+	each(t, backend.Config{}, func(b *bench) {
+		near, far := b.pair(unix.AF_UNIX, unix.SOCK_STREAM)
+		for _, kind := range []backend.Kind{backend.Recv, backend.Splice} {
+			lend := func() backend.Completion {
+				b.put(far, "hello")
+				c := b.next(b.submit(backend.Op{Kind: kind, FD: near}))
+				b.must(c.Err)
+				return c
+			}
+			for _, between := range []int{0, 1, 2} {
+				first, second := lend(), lend()
+				b.Release(first.Lease)
+				var others []backend.Lease
+				for range between {
+					others = append(others, lend().Lease)
+				}
+				func() {
+					defer func() {
+						if recover() == nil {
+							b.Errorf("%v: lease %#x was released twice, with %d others in between", kind, first.Lease, between)
+						}
+					}()
+					b.Release(first.Lease)
+				}()
+				for _, l := range append(others, second.Lease) {
+					b.Release(l)
+				}
+			}
+		}
+		last := b.submit(backend.Op{Kind: backend.Recv, FD: near})
+		b.put(far, "hello")
+		c := b.next(last)
+		b.must(b.Close())
+		b.Release(c.Lease)
+		b.Release(c.Lease)
 	})
 }

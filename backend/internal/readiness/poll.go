@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
-	"github.com/eyewall/eyewall/backend/internal/ops"
 )
 
 // enoughTaken bounds the bytes that a turn receives: what it has received is to be in cache yet when it is used.
@@ -18,44 +17,49 @@ func (b *Backend) Poll(dst []backend.Completion, until time.Duration) (int, erro
 	if b.closed {
 		return 0, net.ErrClosed
 	}
-	t := b.table
-	t.BeginPoll(dst)
-	wake := b.wake.Load() == woken && b.wake.Swap(awake) == woken
-	for {
-		b.taken = 0
-		if err := b.turn(until, wake, b.due()); err != nil {
-			return t.EndPoll(), err
-		}
-		if b.postponed {
-			break
-		}
-		b.expire()
-		b.endAborted()
-		if t.Filled() > 0 || wake {
-			break
-		}
-		if b.wake.Load() == woken && b.wake.Swap(awake) == woken {
-			break
-		}
-		if until <= 0 || until != backend.Forever && b.Now() >= until {
-			break
+	b.table.BeginPoll(dst)
+	err := b.poll(until)
+	return b.table.EndPoll(), err
+}
+
+func (b *Backend) poll(until time.Duration) error {
+	wake := b.woken()
+	due := until > 0 && until != backend.Forever && b.Now() >= until
+	if due || len(b.canceled) > 0 || b.table.LineCanceled() {
+		if err := b.look(); err != nil || due || wake || b.table.Filled() > 0 {
+			return err
 		}
 	}
-	return t.EndPoll(), nil
+	for {
+		if err := b.turn(until, wake); err != nil || b.postponed {
+			return err
+		}
+		b.fireRetry()
+		switch {
+		case b.table.Filled() > 0 || wake || b.woken():
+			return nil
+		case until <= 0 || until != backend.Forever && b.Now() >= until:
+			return nil
+		}
+	}
 }
+
+// woken reports whether Wake was called since it was last asked.
+func (b *Backend) woken() bool { return b.wake.Load() == woken && b.wake.Swap(awake) == woken }
 
 // turn carries out what can be: what was begun, then, unless that gives the caller something to do, what is ready. So a
 // write's memory comes back before there is a read, which finds it in cache; and what the caller does next may go out
-// before the poller is asked. That comes each second time at least, and at once if something is to end early: it is then
-// looked whether there is a real result.
-func (b *Backend) turn(until time.Duration, wake, due bool) error {
+// before the poller is asked. That comes each second time at least.
+func (b *Backend) turn(until time.Duration, wake bool) error {
 	t := b.table
+	b.taken = 0
 	keep := 0
 	if b.postponed && b.ready.len()+b.starved.len() > 0 {
 		keep = (t.Room() + 1) / 2
 	}
 	b.serveAll(&b.begun, keep)
-	if b.postponed = t.Filled() > 0 && !b.postponed && !due; b.postponed {
+	b.endUnseen()
+	if b.postponed = t.Filled() > 0 && !b.postponed; b.postponed {
 		return nil
 	}
 	b.odd = !b.odd
@@ -66,7 +70,7 @@ func (b *Backend) turn(until time.Duration, wake, due bool) error {
 	if !b.odd {
 		b.feed()
 	}
-	if int(b.round-b.ready.head) > 0 && !due {
+	if int(b.round-b.ready.head) > 0 {
 		return nil // not all that the poller reported last has had its turn
 	}
 	if err := b.await(until, wake); err != nil {
@@ -80,30 +84,29 @@ func (b *Backend) turn(until time.Duration, wake, due bool) error {
 // to do.
 func (b *Backend) await(until time.Duration, wake bool) error {
 	t := b.table
-	block := t.Filled() == 0 && !wake && until > 0 && b.begun.len() == 0 && b.ready.len() == 0 && len(b.aborts) == 0
+	block := t.Filled() == 0 && !wake && until > 0 && b.begun.len() == 0 && b.ready.len() == 0 && len(b.ending) == 0
 	if !block || !b.quiet {
-		if n, err := b.ask(0); n > 0 || err != nil || !block {
+		if n, _, err := b.ask(0); n > 0 || err != nil || !block {
 			return err
 		}
 	}
 	timeout := time.Duration(-1)
-	if until = b.retry.next(t.NextDeadline(until)); until != backend.Forever {
+	if until = b.retry.Next(until); until != backend.Forever {
 		timeout = max(until-b.Now(), 0)
 	}
 	if !b.wake.CompareAndSwap(awake, asleep) {
 		return nil // woken
 	}
 	t.Stats.Waits++
-	n, err := b.ask(timeout)
+	n, _, err := b.ask(timeout)
 	b.wake.CompareAndSwap(asleep, awake)
 	b.quiet = n <= 1
 	return err
 }
 
-// ask notes what the poller reports, and returns how much that was.
-func (b *Backend) ask(timeout time.Duration) (int, error) {
-	b.table.Stats.Syscalls++
-	events, err := b.poller.Wait(timeout)
+// ask notes what the poller reports. It returns how much that was, and whether there may be more.
+func (b *Backend) ask(timeout time.Duration) (n int, more bool, err error) {
+	events, more, err := b.wait(timeout)
 	for i := range events {
 		e := &events[i]
 		f := b.table.FD(int(e.FD))
@@ -116,19 +119,22 @@ func (b *Backend) ask(timeout time.Duration) (int, error) {
 		b.push(&b.ready, f)
 	}
 	b.round = b.ready.tail
-	return len(events), err
+	return len(events), more, err
 }
 
 // serveAll serves the descriptors that are in r, each once, while there is more room than keep.
 func (b *Backend) serveAll(r *ring, keep int) {
-	for n := r.len(); n > 0 && b.table.Room() > keep && b.taken < enoughTaken; n-- {
+	for n := r.len(); n > 0 && b.table.Room() > keep && !b.sated(); n-- {
 		b.serve(r.pop())
 	}
 }
 
+// sated reports whether the turn has received enough.
+func (b *Backend) sated() bool { return b.taken >= enoughTaken && !b.thorough }
+
 // feed lets the starved have the buffers that were released.
 func (b *Backend) feed() {
-	for b.starved.len() > 0 && b.pool.available() && b.table.Room() > 0 && b.taken < enoughTaken {
+	for b.starved.len() > 0 && b.pool.available() && b.table.Room() > 0 && !b.sated() {
 		f := b.starved.pop()
 		if f.State&starving != 0 {
 			f.State &^= starving
@@ -137,63 +143,27 @@ func (b *Backend) feed() {
 	}
 }
 
-// due tells whether an operation is to end early.
-func (b *Backend) due() bool {
-	if len(b.aborts) > 0 {
-		return true
-	}
-	next := b.table.NextDeadline(backend.Forever)
-	return next != backend.Forever && next <= b.Now()
-}
-
-// expire notes the operations whose deadline has come, and descriptors that are to be tried again.
-func (b *Backend) expire() {
-	if b.table.NextDeadline(backend.Forever) == backend.Forever && len(b.retry.list) == 0 {
-		return
-	}
-	now := b.Now()
-	b.expiring = true
-	b.table.Expire(now)
-	b.expiring = false
-	if len(b.retry.list) > 0 && b.retry.at <= now {
-		b.fireRetry()
-	}
-}
-
-// endAborted ends the operations that are to end early.
-func (b *Backend) endAborted() {
-	for i := 0; i < len(b.aborts); i++ { // what ends here may let others begin, and end, in turn
-		if o := b.table.Lookup(b.aborts[i]); o != nil {
-			b.end(o)
+// endUnseen ends the operations that need no look. One that was not tried yet is tried before, or waits
+// until there is room for that.
+func (b *Backend) endUnseen() {
+	wait := b.ending[:0]
+	for _, t := range b.ending {
+		o := b.table.Lookup(t)
+		if o != nil && o.State&tried == 0 {
+			if b.table.Room() == 0 {
+				wait = append(wait, t)
+				continue
+			}
+			b.serve(o.FD)
 		}
+		b.end(t)
 	}
-	b.aborts = b.aborts[:0]
+	b.ending = wait
 }
 
-// end ends an operation early. A last try lets a real result win.
-func (b *Backend) end(o *ops.Op) {
-	token := o.Token()
-	if b.lastTry(o); b.table.Lookup(token) == o {
+// end ends an operation early, if it still is in flight.
+func (b *Backend) end(t backend.Token) {
+	if o := b.table.Lookup(t); o != nil {
 		b.finish(o, o.Moved(), o.Cause())
-	}
-}
-
-// lastTry tries an operation that was never tried, or that is known to be able to go on.
-func (b *Backend) lastTry(o *ops.Op) {
-	f := o.FD
-	if b.closed || b.table.Room() == 0 || o.Kind == backend.Connect || o.State&tried != 0 && o.Cause() == backend.ErrClosed {
-		return
-	}
-	switch o {
-	case f.Writing():
-		if f.State&full == 0 {
-			b.tryWriting(f, o)
-		}
-	case f.Reading():
-		if f.State&drained == 0 || o.State&tried == 0 {
-			b.tryReading(f, o)
-		}
-	default:
-		b.servePolls(f)
 	}
 }

@@ -19,9 +19,13 @@ type Poller interface {
 	Forget(fd int)
 
 	// Wait returns what became ready, after waiting for it for as long as timeout: not at all if that is 0, without
-	// limit if it is negative. It returns nothing when the time is over, after an Interrupt, and sometimes for no
-	// reason. The events are valid until the next Wait.
-	Wait(timeout time.Duration) ([]Event, error)
+	// limit if it is negative, a day at most otherwise. It returns nothing when the time is over, after an Interrupt, and
+	// sometimes for no reason. The events are valid until the next Wait. ENOMEM and EAGAIN say that the kernel lacks
+	// memory, so that Wait is to be called again.
+	//
+	// It reports whether there may be more. The descriptors that became ready first are returned first, so that as many
+	// events as there are descriptors watched contain each that was ready before.
+	Wait(timeout time.Duration) (events []Event, more bool, err error)
 
 	// Interrupt makes the Wait that blocks, or else the next one, return at once.
 	Interrupt()

@@ -26,6 +26,7 @@ func (b *Backend) servePolls(f *ops.FD) {
 		case is != 0:
 			b.finish(o, int(is), nil)
 		default:
+			o.State |= tried
 			asked |= o.Events
 		}
 	})

@@ -2,7 +2,10 @@
 
 package readiness
 
-import "github.com/eyewall/eyewall/backend"
+import (
+	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/backend/internal/loans"
+)
 
 const (
 	// A message of 64 KiB leaves room: a read that filled its buffer would have to be followed by another. Larger buffers
@@ -10,10 +13,6 @@ const (
 	defaultBufferSize  = 80 << 10
 	defaultBufferCount = 1024
 	enoughRoom         = 64 << 10 // for a read, in a buffer that has other messages already
-
-	// A lease is one more than the index of its buffer, then the number of the piece: no two that are out are the same.
-	pieceBits = 16
-	maxPieces = 1<<pieceBits - 1
 )
 
 // pool lends parts of big buffers: messages are packed into one buffer while it has enough room, and it is used anew
@@ -26,8 +25,9 @@ type pool struct {
 	buffers []buffer // those allocated so far
 	current int      // the one that reads go to, or -1
 	used    int      // bytes of current that are lent or have been
-	pieces  int      // in which these are
 	free    []int32  // the others that nobody borrows from, the last used last
+
+	loans loans.Table // the buffer of each piece
 }
 
 type buffer struct {
@@ -47,10 +47,13 @@ func (p *pool) init(size, count int) {
 
 // room is where the next read goes, or nil while everything is lent.
 func (p *pool) room() []byte {
+	if p.loans.Full() {
+		return nil
+	}
 	if p.current >= 0 {
 		c := &p.buffers[p.current]
 		if c.borrowers == 0 {
-			p.used, p.pieces = 0, 0
+			p.used = 0
 		}
 		if p.roomy() {
 			return c.bytes[p.used:]
@@ -68,18 +71,18 @@ func (p *pool) room() []byte {
 		p.current = -1
 		return nil
 	}
-	p.used, p.pieces = 0, 0
+	p.used = 0
 	return p.buffers[p.current].bytes
 }
 
 // available tells whether room has some.
 func (p *pool) available() bool {
-	return len(p.free) > 0 || len(p.buffers) < p.count ||
-		p.current >= 0 && (p.buffers[p.current].borrowers == 0 || p.roomy())
+	return !p.loans.Full() && (len(p.free) > 0 || len(p.buffers) < p.count ||
+		p.current >= 0 && (p.buffers[p.current].borrowers == 0 || p.roomy()))
 }
 
 // roomy tells whether current takes another read.
-func (p *pool) roomy() bool { return p.size-p.used >= p.enough && p.pieces < maxPieces }
+func (p *pool) roomy() bool { return p.size-p.used >= p.enough }
 
 // lend lends the first n bytes of room.
 func (p *pool) lend(n int) ([]byte, backend.Lease) {
@@ -87,22 +90,23 @@ func (p *pool) lend(n int) ([]byte, backend.Lease) {
 	c.borrowers++
 	data := c.bytes[p.used : p.used+n : p.used+n]
 	p.used += n
-	p.pieces++
-	return data, backend.Lease((p.current+1)<<pieceBits | p.pieces)
+	return data, backend.Lease(p.loans.Lend(uint32(p.current)))
 }
 
 // release takes a part back.
 func (p *pool) release(l backend.Lease) {
-	i := int(l>>pieceBits) - 1
-	if i < 0 || i >= len(p.buffers) { // none, or released after Close
+	i, ok := p.loans.End(uint32(l))
+	if !ok {
 		return
 	}
 	c := &p.buffers[i]
-	if c.borrowers--; c.borrowers > 0 || i == p.current {
-		return
+	if c.borrowers--; c.borrowers == 0 && int(i) != p.current {
+		p.free = append(p.free, int32(i))
 	}
-	if c.borrowers < 0 {
-		panic("backend: a lease was released twice")
-	}
-	p.free = append(p.free, int32(i))
+}
+
+// close ends all loans. The memory stays as long as somebody uses it.
+func (p *pool) close() {
+	*p = pool{size: p.size, count: p.count}
+	p.loans.Close()
 }

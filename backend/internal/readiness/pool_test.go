@@ -18,6 +18,16 @@ func take(t *testing.T, p *pool, n int) ([]byte, backend.Lease) {
 	return p.lend(n)
 }
 
+// bufferOf tells which buffer a lease is of.
+func (p *pool) bufferOf(t *testing.T, l backend.Lease) uint32 {
+	t.Helper()
+	i, ok := p.loans.Find(uint32(l))
+	if !ok {
+		t.Fatalf("lease %#x is not on loan", l)
+	}
+	return i
+}
+
 func TestPoolPacks(t *testing.T) {
 	var p pool
 	p.init(4096, 2)
@@ -73,7 +83,7 @@ func TestPoolExhausted(t *testing.T) {
 	// The one of the first buffer that is released last makes room, and there for all of a buffer.
 	ofFirst := 0
 	for _, l := range leases {
-		if l>>pieceBits == leases[0]>>pieceBits {
+		if p.bufferOf(t, l) == p.bufferOf(t, leases[0]) {
 			ofFirst++
 		}
 	}
@@ -99,25 +109,9 @@ func TestPoolReusesLastFreed(t *testing.T) {
 	}
 	p.release(leases[1])
 	p.release(leases[3])
-	if _, l := take(t, &p, 1024); l>>pieceBits != leases[3]>>pieceBits {
+	fourth := p.buffers[3]
+	if data, _ := take(t, &p, 1024); &data[0] != &fourth.bytes[0] {
 		t.Error("it did not take the buffer freed last")
-	}
-}
-
-// A buffer whose pieces can no longer be told apart is done.
-func TestPoolPiecesAreBounded(t *testing.T) {
-	var p pool
-	p.init(1<<20, 2)
-	seen := map[backend.Lease]bool{}
-	for range maxPieces + 10 {
-		_, l := take(t, &p, 1)
-		if seen[l] || l == 0 {
-			t.Fatalf("lease %#x is out twice", l)
-		}
-		seen[l] = true
-	}
-	if len(p.buffers) != 2 {
-		t.Errorf("%d buffers in use, want 2", len(p.buffers))
 	}
 }
 
@@ -145,18 +139,49 @@ func TestPoolSizes(t *testing.T) {
 	take(t, &p, 1)
 }
 
+// A lease is released once: beside other pieces of its buffer or not, in the buffer that is read into or not, and also
+// where its place among the leases has been used again. A second time would have the buffer used anew while the other
+// pieces are lent.
 func TestPoolDoubleRelease(t *testing.T) {
-	var p pool
-	p.init(1024, 2)
-	_, l := take(t, &p, 1024)
-	take(t, &p, 1)
-	p.release(0)
-	p.release(l)
-	defer func() {
-		if recover() == nil {
-			t.Error("a lease was released twice, and nobody minds")
+	for name, between := range map[string]func(p *pool){
+		"alone":               func(*pool) {},
+		"beside another":      func(p *pool) { take(t, p, 1) },
+		"beside another, old": func(p *pool) { take(t, p, 1); take(t, p, 900); take(t, p, 1000) },
+		"old":                 func(p *pool) { _, l := take(t, p, 900); take(t, p, 1000); p.release(l) },
+	} {
+		for _, again := range []int{0, 1, 2, 20} {
+			var p pool
+			p.init(1024, 8)
+			data, l := take(t, &p, 100)
+			between(&p)
+			p.release(l)
+			for range again {
+				_, l := take(t, &p, 10)
+				p.release(l)
+			}
+			kept, _ := take(t, &p, 10)
+			released := func() (did bool) {
+				defer func() { did = recover() == nil }()
+				p.release(l)
+				return true
+			}()
+			if released {
+				t.Errorf("%s, %d others later: a lease of %d bytes was released twice", name, again, len(data))
+			}
+			if next, _ := take(t, &p, 10); &next[0] == &kept[0] {
+				t.Errorf("%s, %d others later: two live leases are the same bytes", name, again)
+			}
 		}
-	}()
+	}
+}
+
+// Nothing comes of a release after Close, not even of a second one.
+func TestPoolClosed(t *testing.T) {
+	var p pool
+	p.init(1024, 8)
+	_, l := take(t, &p, 100)
+	p.close()
+	p.release(l)
 	p.release(l)
 }
 

@@ -17,7 +17,8 @@ const (
 	pipeless               // a Splice for which there is no pipe, so that it is a Recv
 )
 
-// What is done at a time for one direction of one descriptor is bounded, so that none starves the others.
+// The calls at a time for one direction of one descriptor are bounded, so that none starves the others. A thorough look
+// has bounds for each operation.
 const (
 	tries   = 8
 	accepts = 32
@@ -41,8 +42,15 @@ func (b *Backend) serve(f *ops.FD) {
 
 // serveWriting tells whether it left something to do.
 func (b *Backend) serveWriting(f *ops.FD) bool {
+	var before *ops.Op
 	for n := 0; ; n++ {
 		o := f.Writing()
+		bound := tries
+		if b.thorough {
+			if bound = triesLooking; o != before {
+				n, before = 0, o
+			}
+		}
 		switch {
 		case o == nil:
 			return false
@@ -52,7 +60,7 @@ func (b *Backend) serveWriting(f *ops.FD) bool {
 			if b.waits(f, o, Writable) {
 				return false
 			}
-		case n >= tries || b.table.Room() == 0:
+		case n >= bound || b.table.Room() == 0:
 			return true
 		default:
 			b.tryWriting(f, o)
@@ -62,8 +70,13 @@ func (b *Backend) serveWriting(f *ops.FD) bool {
 
 // serveReading tells whether it left something to do.
 func (b *Backend) serveReading(f *ops.FD) bool {
+	var before *ops.Op
+	had := 0
 	for n := 0; ; n++ {
 		o := f.Reading()
+		if b.thorough && o != before {
+			n, before, had = 0, o, b.table.Filled()
+		}
 		switch {
 		case o == nil || f.State&starving != 0 && o.Lent():
 			return false
@@ -71,8 +84,10 @@ func (b *Backend) serveReading(f *ops.FD) bool {
 			if b.waits(f, o, Readable) {
 				return false
 			}
-		case n >= tries && (o.Kind != backend.Accept || n >= accepts) || b.table.Room() == 0 || b.taken >= enoughTaken:
+		case n >= tries && (o.Kind != backend.Accept || n >= accepts) || b.table.Room() == 0 || b.sated():
 			return true
+		case b.thorough && o.Multishot && b.table.Filled() > had:
+			return true // one result is enough
 		default:
 			b.tryReading(f, o)
 		}
@@ -140,6 +155,9 @@ func (b *Backend) watch(f *ops.FD, ready Ready) error {
 		b.table.Stats.Syscalls++
 	}
 	now, err := b.poller.Watch(int(f.Num), ready)
+	if b.traits.Lasting && now != 0 && f.State&watched == 0 {
+		b.watching++
+	}
 	f.State |= uint32(now) << watchedShift
 	return err
 }

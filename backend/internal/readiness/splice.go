@@ -11,8 +11,12 @@ import (
 	"github.com/eyewall/eyewall/backend/internal/zerocopy"
 )
 
-// A Lease below 1<<pieceBits is a pipe's number: those of buffers begin there.
-func pipeOf(l backend.Lease) (number uint16, ok bool) { return uint16(l), l != 0 && l>>pieceBits == 0 }
+// pipeLease tells the Lease of a pipe from those of buffers.
+const pipeLease = 1 << 31
+
+func pipeOf(l backend.Lease) (number uint32, ok bool) {
+	return uint32(l &^ pipeLease), l&pipeLease != 0
+}
 
 // splice receives into a pipe, or, where none is to be had, as a Recv does, from then on.
 func (b *Backend) splice(f *ops.FD, o *ops.Op) {
@@ -25,7 +29,7 @@ func (b *Backend) splice(f *ops.FD, o *ops.Op) {
 	b.table.Stats.Syscalls++
 	switch {
 	case n > 0:
-		b.table.Finish(o, n, nil, nil, backend.Lease(pipe))
+		b.table.Finish(o, n, nil, nil, pipeLease|backend.Lease(pipe))
 	case e == 0:
 		b.finish(o, 0, io.EOF)
 	default:
@@ -58,7 +62,7 @@ func (b *Backend) sendFile(f *ops.FD, o *ops.Op) {
 		return
 	}
 	b.table.Stats.Syscalls++
-	n, e := b.sendFileFD(f.Num, int32(x.File.FD), x.File.Offset+int64(x.Moved), min(left, zerocopy.MaxFile))
+	n, e := b.sendFileFD(f.Num, int32(x.File.FD), x.File.Offset+int64(x.Moved), min(left, zerocopy.MaxFile), &x.End)
 	if n == 0 && e == 0 {
 		b.finish(o, x.Moved, io.EOF)
 		return

@@ -16,12 +16,12 @@ import (
 const recvReads = false // recvFD is recv(2)
 
 func recvFD(fd int32, p []byte) (int, syscall.Errno) {
-	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), e
 }
 
 func sendFD(fd int32, p []byte) (int, syscall.Errno) {
-	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), noSignal, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), sendFlags, 0, 0)
 	return int(n), e
 }
 
@@ -30,13 +30,16 @@ func acceptFD(fd int32) (int, syscall.Errno) {
 	return int(n), e
 }
 
-func connectFD(fd int32, addr []byte) syscall.Errno {
+// connector connects sockets. It needs nothing for that here.
+type connector struct{}
+
+func (*connector) connect(fd int32, addr []byte) syscall.Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(addr))), uintptr(len(addr)))
 	return e
 }
 
-func (*Backend) sendFileFD(fd, file int32, offset int64, n int) (int, syscall.Errno) {
-	return zerocopy.SendFile(fd, file, offset, n)
+func (*Backend) sendFileFD(fd, file int32, offset int64, n int, end *int64) (int, syscall.Errno) {
+	return zerocopy.SendFile(fd, file, offset, n, end)
 }
 
 // gather sends several pieces in one call.
@@ -71,7 +74,7 @@ func (g *gather) send(fd int32, bufs [][]byte, skip int) (n int, more bool, e sy
 	}
 	g.msg.Iov = unsafe.SliceData(g.vec)
 	g.msg.SetIovlen(len(g.vec))
-	r, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&g.msg)), noSignal)
+	r, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&g.msg)), sendFlags)
 	clear(g.vec) // the memory is the caller's
 	g.vec = g.vec[:0]
 	return int(r), more || int(r) < total, e

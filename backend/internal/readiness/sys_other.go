@@ -20,20 +20,12 @@ func recvFD(fd int32, p []byte) (int, syscall.Errno) {
 }
 
 func sendFD(fd int32, p []byte) (int, syscall.Errno) {
-	n, err := unix.SendmsgN(int(fd), p, nil, nil, noSignal)
+	n, err := unix.SendmsgN(int(fd), p, nil, nil, sendFlags)
 	return n, errnoOf(err)
 }
 
-func connectFD(fd int32, addr []byte) syscall.Errno {
-	sa, err := sockaddr(addr)
-	if err == nil {
-		err = unix.Connect(int(fd), sa)
-	}
-	return errnoOf(err)
-}
-
 // sendFileFD copies: the sendfile(2) of these systems, where there is one, is another on each.
-func (b *Backend) sendFileFD(fd, file int32, offset int64, n int) (int, syscall.Errno) {
+func (b *Backend) sendFileFD(fd, file int32, offset int64, n int, _ *int64) (int, syscall.Errno) {
 	p := b.pool.room() // for a moment, without lending it
 	if p == nil {
 		p = make([]byte, 4<<10)
@@ -67,7 +59,7 @@ func (g *gather) send(fd int32, bufs [][]byte, skip int) (n int, more bool, e sy
 		total += len(p)
 		g.list = append(g.list, p)
 	}
-	n, err := unix.SendmsgBuffers(int(fd), g.list, nil, nil, noSignal)
+	n, err := unix.SendmsgBuffers(int(fd), g.list, nil, nil, sendFlags)
 	clear(g.list) // the memory is the caller's
 	g.list = g.list[:0]
 	return n, more || n < total, errnoOf(err)

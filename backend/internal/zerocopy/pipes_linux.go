@@ -1,37 +1,32 @@
-//go:build !eyewall_portable
-
 package zerocopy
 
 import (
 	"syscall"
 
+	"github.com/eyewall/eyewall/backend/internal/loans"
 	"golang.org/x/sys/unix"
 )
 
-// Pipes has the pipes of one backend, by a number from 1 on. The zero Pipes has none yet, and makes them when they are
-// needed. It belongs to the backend's thread.
+// Pipes has the pipes of one backend, each by a number from 1 on, and lends them under the numbers of loans. The zero
+// Pipes has none yet, and makes them when they are needed. It belongs to the backend's thread.
 type Pipes struct {
-	pipes  []pipe
-	spare  []uint16 // numbers of pipes that are open, empty and not lent, the one used last at the end
-	shut   []uint16 // numbers of pipes that are closed
-	closed bool     // all of them, by Close
+	pipes []pipe
+	spare []uint16 // numbers of pipes that are open, empty and not lent, the one used last at the end
+	shut  []uint16 // numbers of pipes that are closed
+	loans loans.Table
 }
 
 type pipe struct {
 	in, out int32
 	left    int // bytes in it
 	open    bool
-	lent    bool
 }
-
-// Can tells whether there are pipes on this system.
-const Can = true
 
 // Take moves what has come on the socket fd into a pipe and lends that: n bytes, or 0 at the end of the stream, where
 // nothing is lent. ok is false where no pipe is to be had, the socket is of a kind that knows none, or an urgent byte is
 // in the way: there splice(2) stops, and would for ever, as if nothing were behind it; recv(2) leaves that byte out.
-func (p *Pipes) Take(fd int32) (number uint16, n int, ok bool, errno syscall.Errno) {
-	number = p.open()
+func (p *Pipes) Take(fd int32) (loan uint32, n int, ok bool, errno syscall.Errno) {
+	number := p.open()
 	if number == 0 {
 		return 0, 0, false, 0
 	}
@@ -42,21 +37,28 @@ func (p *Pipes) Take(fd int32) (number uint16, n int, ok bool, errno syscall.Err
 		stuck := errno == unix.EINVAL || (errno == 0 || errno == unix.EAGAIN) && atMark(fd)
 		return 0, 0, !stuck, errno
 	}
-	x.left, x.lent = n, true
-	return number, n, true, 0
+	x.left = n
+	return p.loans.Lend(uint32(number)), n, true, 0
 }
 
-// Lends tells whether number is on loan.
-func (p *Pipes) Lends(number uint16) bool {
-	return number > 0 && int(number) <= len(p.pipes) && p.pipes[number-1].lent
+// Lends reports whether there is a loan of that number.
+func (p *Pipes) Lends(loan uint32) bool {
+	_, ok := p.loans.Find(loan)
+	return ok
+}
+
+// lent finds the pipe of a loan, which there is.
+func (p *Pipes) lent(loan uint32) *pipe {
+	number, _ := p.loans.Find(loan)
+	return &p.pipes[number-1]
 }
 
 // Left is how many bytes are in a pipe that is on loan.
-func (p *Pipes) Left(number uint16) int { return p.pipes[number-1].left }
+func (p *Pipes) Left(loan uint32) int { return p.lent(loan).left }
 
 // Send moves bytes of a pipe that is on loan to the socket fd, as many as there is room for.
-func (p *Pipes) Send(number uint16, fd int32) (n int, errno syscall.Errno) {
-	x := &p.pipes[number-1]
+func (p *Pipes) Send(loan uint32, fd int32) (n int, errno syscall.Errno) {
+	x := p.lent(loan)
 	n, errno = splice(x.out, fd, x.left)
 	if n > 0 {
 		x.left -= n
@@ -65,8 +67,8 @@ func (p *Pipes) Send(number uint16, fd int32) (n int, errno syscall.Errno) {
 }
 
 // Fetch moves bytes of a pipe that is on loan to b.
-func (p *Pipes) Fetch(number uint16, b []byte) int {
-	x := &p.pipes[number-1]
+func (p *Pipes) Fetch(loan uint32, b []byte) int {
+	x := p.lent(loan)
 	moved := 0
 	for moved < len(b) && x.left > 0 {
 		n, err := unix.Read(int(x.out), b[moved:])
@@ -83,15 +85,13 @@ func (p *Pipes) Fetch(number uint16, b []byte) int {
 }
 
 // Release ends a loan. What is left in the pipe is dropped. After Close it does nothing.
-func (p *Pipes) Release(number uint16) {
-	switch {
-	case p.closed:
+func (p *Pipes) Release(loan uint32) {
+	n, ok := p.loans.End(loan)
+	if !ok {
 		return
-	case !p.Lends(number):
-		panic("backend: a lease was released twice")
 	}
+	number := uint16(n)
 	x := &p.pipes[number-1]
-	x.lent = false
 	if x.left > 0 || len(p.spare) >= kept {
 		x.close()
 		p.shut = append(p.shut, number)
@@ -105,7 +105,8 @@ func (p *Pipes) Close() {
 	for i := range p.pipes {
 		p.pipes[i].close()
 	}
-	*p = Pipes{closed: true}
+	*p = Pipes{}
+	p.loans.Close()
 }
 
 // open takes a pipe that is not lent, or 0.

@@ -9,6 +9,7 @@ const (
 	OpNop            = 0
 	OpPollAdd        = 6
 	OpSendmsg        = 9
+	OpTimeout        = 11
 	OpAccept         = 13
 	OpAsyncCancel    = 14
 	OpConnect        = 16
@@ -54,6 +55,7 @@ const (
 	FeatFastPoll     = 1 << 5
 	FeatExtArg       = 1 << 8
 	FeatCQESkip      = 1 << 11
+	FeatNoIowait     = 1 << 17
 )
 
 // Flags of a completion (CQE.Flags).
@@ -61,7 +63,6 @@ const (
 	CQEBuffer   = 1 << 0 // a buffer was used; its id is in the upper half
 	CQEMore     = 1 << 1 // the request goes on
 	CQENonEmpty = 1 << 2 // the socket had more
-	CQEBufMore  = 1 << 4 // the buffer goes on
 
 	CQEBufferShift = 16
 )
@@ -77,6 +78,7 @@ const (
 	enterGetEvents      = 1 << 0
 	enterExtArg         = 1 << 3
 	enterRegisteredRing = 1 << 4
+	enterNoIowait       = 1 << 7 // with FeatNoIowait
 )
 
 // Commands of io_uring_register.
@@ -87,7 +89,6 @@ const (
 	unregisterRingFDs   = 21
 	registerPbufRing    = 22
 	unregisterPbufRing  = 23
-	registerPbufStatus  = 26
 )
 
 // pbufRingInc is a flag of registerPbufRing: a buffer is used up bit by bit.
@@ -165,12 +166,6 @@ type bufReg struct {
 	group   uint16
 	flags   uint16
 	_       [3]uint64
-}
-
-// bufStatus is the argument of registerPbufStatus.
-type bufStatus struct {
-	group, head uint32
-	_           [8]uint32
 }
 
 // getEventsArg is the extended argument of io_uring_enter.

@@ -63,13 +63,6 @@ func (b *Buffers) Publish() {
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&first.bid)), *(*uint32)(unsafe.Pointer(&both)))
 }
 
-// Head tells the place of the buffer that the kernel picks next: those before it are used up.
-func (b *Buffers) Head() (uint16, error) {
-	s := bufStatus{group: uint32(b.group)}
-	_, err := b.ring.register(registerPbufStatus, unsafe.Pointer(&s), 1)
-	return uint16(s.head), err
-}
-
 // Free unregisters the ring of buffers and unmaps it.
 func (b *Buffers) Free() {
 	reg := bufReg{group: b.group}

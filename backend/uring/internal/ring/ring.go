@@ -83,24 +83,42 @@ func (r *Ring) Submit() unix.Errno {
 	return errno
 }
 
-// Wait does as Submit does, then waits for a completion, no longer than d unless that is negative.
+// longestWait bounds the time that the kernel is given. It adds that time to its clock, and a sum that overflows has passed.
+const longestWait = 24 * time.Hour
+
+// Wait does as Submit does, then waits for a completion: no longer than d, or than a day, unless d is negative.
 func (r *Ring) Wait(d time.Duration) unix.Errno {
 	arg := r.wait
 	arg.arg.ts = 0
 	if d >= 0 {
-		arg.sec, arg.nsec = int64(d/time.Second), int64(d%time.Second)
-		arg.arg.ts = address(unsafe.Pointer(&arg.sec))
+		d = min(d, longestWait)
+		arg.limit = timespec{int64(d / time.Second), int64(d % time.Second)}
+		arg.arg.ts = address(unsafe.Pointer(&arg.limit))
+	}
+	flags := enterGetEvents | enterExtArg | r.enterFlags
+	if r.features&FeatNoIowait != 0 {
+		flags |= enterNoIowait // a server that waits for its clients is idle; it does not wait for a disk
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, r.enterFD, uintptr(r.flush()), 1,
-		uintptr(enterGetEvents|enterExtArg|r.enterFlags), uintptr(unsafe.Pointer(&arg.arg)), unsafe.Sizeof(arg.arg))
+		uintptr(flags), uintptr(unsafe.Pointer(&arg.arg)), unsafe.Sizeof(arg.arg))
 	r.taken()
 	return errno
 }
 
-// waitArg is what Wait shows the kernel. It lies in mapped memory: a stack may move.
+// waitArg is the memory that the kernel reads for Wait and PrepMark. It lies in mapped memory: a stack may move.
 type waitArg struct {
-	arg       getEventsArg
-	sec, nsec int64 // a __kernel_timespec
+	arg   getEventsArg
+	limit timespec
+	zero  timespec
+}
+
+// timespec is a __kernel_timespec, which has 64 bits on every machine.
+type timespec struct{ sec, nsec int64 }
+
+// PrepMark fills e with a request that completes behind all that the kernel has to report when it takes e. It is a timer
+// of no length: as it fires at once, but by an interrupt, its completion queues up behind the others.
+func (r *Ring) PrepMark(e *SQE) {
+	e.Opcode, e.FD, e.Addr, e.Len = OpTimeout, -1, address(unsafe.Pointer(&r.wait.zero)), 1
 }
 
 func (r *Ring) register(command uint32, arg unsafe.Pointer, n int) (int, error) {

@@ -1,0 +1,6 @@
+//go:build unix
+
+package readiness
+
+// RecvReads is for the tests in readiness_test.
+const RecvReads = recvReads
