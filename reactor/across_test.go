@@ -119,9 +119,9 @@ func TestMailboxFull(t *testing.T) {
 			_, err := m.Receive(task)
 			wantErr(t, "Receive", err, ErrCanceled)
 			_, err = NewMailbox[int](other, 1).Receive(task)
-			wantErr(t, "Receive from another loop's", err, ErrNotTask)
+			wantErr(t, "Receive from another loop's", err, ErrWrongGoroutine)
 			_, err = NewPromise[int](other).Wait(task)
-			wantErr(t, "Wait for another loop's", err, ErrNotTask)
+			wantErr(t, "Wait for another loop's", err, ErrWrongGoroutine)
 		})
 	})
 }

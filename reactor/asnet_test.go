@@ -36,8 +36,8 @@ func (w *world) say(what string, n any, err error) {
 	w.said = append(w.said, fmt.Sprintf("%s: %v, %s", what, n, describeError(err)))
 }
 
-// describeError is what callers go by in an error. Of one that is closed a Conn knows no addresses, nor its network, and
-// what is wrong with a network's name is said in more words than package net's.
+// describeError is the part of an error that callers go by. A closed Conn knows no addresses, and the error of an
+// unknown network has more words than package net's.
 func describeError(err error) string {
 	if err == nil {
 		return "nil"
@@ -72,9 +72,9 @@ func describeError(err error) string {
 	text := strings.Join(is, ", ")
 	var e *net.OpError
 	if errors.As(err, &e) {
-		text += fmt.Sprintf("; op %s, timeout %v, temporary %v", e.Op, e.Timeout(), e.Temporary())
+		text += fmt.Sprintf("; op %s, net %s, timeout %v, temporary %v", e.Op, e.Net, e.Timeout(), e.Temporary())
 		if !errors.Is(err, net.ErrClosed) {
-			text += fmt.Sprintf(", net %s, source %v, addr %v", e.Net, e.Source != nil, e.Addr != nil)
+			text += fmt.Sprintf(", source %v, addr %v", e.Source != nil, e.Addr != nil)
 		}
 	}
 	return text
@@ -371,18 +371,23 @@ func TestAsNet(t *testing.T) {
 
 func onNet(t *testing.T, network string, scenario func(*world)) []string {
 	w := &world{t: t, network: network, dial: net.Dial, listen: net.Listen}
-	done := make(chan struct{}, 1)
+	done := make(chan struct{})
+	running := 0
 	w.go_ = func(f func()) {
+		running++
 		go func() {
 			f()
 			done <- struct{}{}
 		}()
 		time.Sleep(5 * time.Millisecond) // it waits by then, or it is told of a later state of things: both come out the same
 	}
-	w.wait = func(string, func() bool) {
-		select {
-		case <-done:
-		case <-time.After(5 * time.Millisecond):
+	w.wait = func(what string, _ func() bool) {
+		for ; running > 0; running-- {
+			select {
+			case <-done:
+			case <-time.After(limit):
+				t.Fatalf("it never came about that %s", what)
+			}
 		}
 	}
 	scenario(w)

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/event"
 	"github.com/eyewall/eyewall/internal/timers"
@@ -13,7 +15,8 @@ import (
 // Await yields ev: it waits until ev is over and returns ev's error. When the task is canceled meanwhile, what ev
 // waits for is canceled, and the error is ErrCanceled unless a real result came first; so it is from the start where the
 // task was canceled before, but for an event.Close, which a canceled task may wait for. An event that is nil, or that
-// waits for nothing, is an error.
+// waits for nothing, is an error. If ev's error is a bare errno, Await's wraps it, and names the operation and its
+// descriptor, or ev's type if it has several.
 func (t Task) Await(ev event.Event) error {
 	s, err := t.current()
 	if err != nil {
@@ -22,6 +25,7 @@ func (t Task) Await(ev event.Event) error {
 	if err := checkEvent(ev); err != nil {
 		return err
 	}
+	reset(ev)
 	kind := kindOf(ev)
 	if kind != waitsForClose { // which takes no time, and would leave a descriptor
 		if err := s.refused(); err != nil {
@@ -89,18 +93,36 @@ func checkEvent(ev event.Event) error {
 	return nil
 }
 
+// reset clears the results that ev has from an earlier wait.
+func reset(ev event.Event) {
+	if e, ok := ev.(event.Resetter); ok {
+		e.Reset()
+	}
+}
+
 // current checks that the task is the one that runs, and so the one that can wait.
 func (t Task) current() (*task, error) {
 	switch {
-	case t.Done():
-		return nil, fmt.Errorf("reactor: a task that has ended cannot wait: %w", ErrNotTask)
+	case t.t == nil:
+		return nil, errZeroTask
 	case t.t.loop.elsewhere():
-		return nil, errWrongGoroutine
-	case t.t.loop.running != t.t:
-		return nil, fmt.Errorf("reactor: a task was asked to wait by another one: %w", ErrNotTask)
+		return nil, ErrWrongGoroutine
+	case t.ended():
+		return nil, errTaskEnded
 	}
-	return t.t, nil
+	s, err := t.t.loop.entered()
+	if err == nil && s != t.t {
+		return nil, errOtherTask
+	}
+	return s, err
 }
+
+// Why a task cannot wait.
+var (
+	errZeroTask  = fmt.Errorf("reactor: the zero Task cannot wait: %w", ErrNotTask)
+	errTaskEnded = fmt.Errorf("reactor: a task that has ended cannot wait: %w", ErrNotTask)
+	errOtherTask = fmt.Errorf("reactor: a task was asked to wait by another one: %w", ErrNotTask)
+)
 
 // waiter is a task's wait for an event: the event's Reactor, and the sink of its operations.
 type waiter struct {
@@ -113,6 +135,8 @@ type waiter struct {
 	over     bool             // err is what Await returns
 	cut      bool             // what was in flight has been canceled
 	held     bool             // Ready will come from elsewhere
+	kind     backend.Kind     // of its operations; 0 if it has submitted none, severalKinds if they differ
+	fd       int32            // the same of the descriptor
 	err      error
 	panicked *PanicError // by Resume
 	timer    timers.Timer[expirer]
@@ -175,6 +199,30 @@ func (w *waiter) interrupt() {
 	}
 }
 
+// severalKinds stands for operations of different kinds, or on different descriptors.
+const severalKinds = ^backend.Kind(0)
+
+// notes keeps the kind and descriptor of an operation, for errors to name.
+func (w *waiter) notes(op *backend.Op) {
+	if kind, fd := op.Kind, int32(op.FD); w.kind == 0 {
+		w.kind, w.fd = kind, fd
+	} else if w.kind != kind || w.fd != fd {
+		w.kind = severalKinds
+	}
+}
+
+// named adds the operation and its descriptor to an error of the system.
+func (w *waiter) named(err error) error {
+	errno, bare := err.(unix.Errno)
+	switch {
+	case !bare:
+		return err
+	case w.kind == 0 || w.kind == severalKinds:
+		return fmt.Errorf("%T: %w", w.event, errno)
+	}
+	return fmt.Errorf("%v on descriptor %d: %w", w.kind, w.fd, errno)
+}
+
 func (w *waiter) end(err error) {
 	if !w.over {
 		w.over, w.err = true, err
@@ -189,10 +237,10 @@ func (w *waiter) cutShort() {
 	}
 	w.cut = true
 	for _, t := range w.tokens {
-		w.Cancel(t)
+		w.cancel(t)
 	}
 	for _, t := range w.more {
-		w.Cancel(t)
+		w.cancel(t)
 	}
 }
 
@@ -215,7 +263,7 @@ func (w *waiter) resume(c *backend.Completion) {
 		err = w.task.cause()
 	}
 	if over {
-		w.end(err)
+		w.end(w.named(err))
 	}
 	if w.task == nil {
 		return
@@ -253,10 +301,12 @@ func (w *waiter) ask(c *backend.Completion) (over bool, err error) {
 
 // Submit implements event.Reactor.
 func (w *waiter) Submit(op backend.Op) backend.Token {
+	w.loop.mustBeHere()
 	if (w.over || w.cut) && op.Kind != backend.Close { // too late to wait for; it could go on for ever
 		return 0
 	}
 	op.Sink = w
+	w.notes(&op)
 	t := w.loop.submit(op)
 	if w.flight++; w.flight == 1 && w.task == nil {
 		w.loop.outside++
@@ -294,6 +344,11 @@ func (w *waiter) landed(t backend.Token) {
 
 // Cancel implements event.Reactor.
 func (w *waiter) Cancel(t backend.Token) {
+	w.loop.mustBeHere()
+	w.cancel(t)
+}
+
+func (w *waiter) cancel(t backend.Token) {
 	if t != 0 {
 		w.loop.backend.Cancel(t)
 	}
@@ -301,6 +356,7 @@ func (w *waiter) Cancel(t backend.Token) {
 
 // Timer implements event.Reactor.
 func (w *waiter) Timer(at time.Duration) {
+	w.loop.mustBeHere()
 	w.loop.setTimer(&w.timer, w, at)
 }
 
@@ -308,10 +364,14 @@ func (w *waiter) Timer(at time.Duration) {
 func (w *waiter) Now() time.Duration { return w.loop.backend.Now() }
 
 // Release implements event.Reactor.
-func (w *waiter) Release(l backend.Lease) { w.loop.backend.Release(l) }
+func (w *waiter) Release(l backend.Lease) {
+	w.loop.mustBeHere()
+	w.loop.backend.Release(l)
+}
 
 // Ready implements event.Reactor.
 func (w *waiter) Ready(err error) {
+	w.loop.mustBeHere()
 	if w.task == nil {
 		return
 	}
@@ -322,6 +382,7 @@ func (w *waiter) Ready(err error) {
 
 // Hold implements event.Reactor.
 func (w *waiter) Hold() {
+	w.loop.mustBeHere()
 	if !w.held && w.task != nil {
 		w.held = true
 		w.loop.outside++

@@ -88,6 +88,18 @@ func TestAwaitByOthers(t *testing.T) {
 				_, err = Dial(other, "tcp", "localhost:1")
 				wantErr(t, "Dial of a name by "+what, err, ErrNotTask)
 			}
+			for what, c := range map[string]struct {
+				other Task
+				text  string
+			}{
+				"the zero Task": {Task{}, "the zero Task cannot wait"},
+				"an ended one":  {ended, "a task that has ended cannot wait"},
+				"another one":   {task.Go(func(Task) error { return nil }), "was asked to wait by another one"},
+			} {
+				if err := c.other.Yield(); !strings.Contains(err.Error(), c.text) {
+					t.Errorf("Yield by %s: %v", what, err)
+				}
+			}
 			var zero Task
 			if !zero.Done() {
 				t.Error("the zero Task is not done")

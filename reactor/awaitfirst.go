@@ -24,6 +24,9 @@ func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 			return -1, err
 		}
 	}
+	for _, ev := range evs {
+		reset(ev)
+	}
 	if err := s.refused(); err != nil {
 		return -1, err
 	}
@@ -37,7 +40,7 @@ func (t Task) AwaitFirst(evs ...event.Event) (int, error) {
 			w.leave()
 		}
 	}()
-	for _, ev := range evs { // all of them, so that what is left in one from earlier is not taken for a result
+	for _, ev := range evs {
 		w := s.loop.newWaiter(s, ev)
 		waiters = append(waiters, w)
 		if err := ev.Register(w); err != nil {

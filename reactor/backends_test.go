@@ -1,26 +1,20 @@
 package reactor
 
 import (
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // Every backend that the environment asks for is there; eachDriver looks whether it opens.
 func TestRequiredBackends(t *testing.T) {
-	for name := range strings.SplitSeq(os.Getenv(requireVar), ",") {
-		if name == "" {
-			continue
-		}
-		if !slices.ContainsFunc(own, func(d backend.Driver) bool {
-			family, _, _ := strings.Cut(d.Name, "/")
-			return name == family || name == d.Name || name == fullName(d)
-		}) {
-			t.Errorf("%s asks for %q, and there is no such backend", requireVar, name)
+	for _, name := range testenv.Required() {
+		if !slices.ContainsFunc(own, func(d backend.Driver) bool { return testenv.Is(name, fullName(d)) }) {
+			t.Errorf("%s asks for %q, and there is no such backend", testenv.RequireVar, name)
 		}
 	}
 }

@@ -95,13 +95,13 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 				n += len(data)
 				before := -1
 				when(t, task, "it no longer receives", func() bool {
-					stands := int(a.c.inBytes) == before && !a.c.receiving
-					before = int(a.c.inBytes)
+					stands := a.c.unread() == before && !a.c.receiving
+					before = a.c.unread()
 					must(t, "Sleep", task.Sleep(2*time.Millisecond))
 					return stands
 				})
 				// Some may come with the one beyond the bound, and in the turn in which the cancel is on its way.
-				if b := a.c.inBytes; b < maxUnread || b > 8*maxUnread {
+				if b := a.c.unread(); b < maxUnread || b > 8*maxUnread {
 					t.Errorf("it stopped with %d bytes unread; the bound is %d", b, maxUnread)
 				}
 				when(t, task, "it holds no receive buffer", func() bool { return outstanding(task.Loop()) <= 1 }) // Next's
@@ -173,7 +173,7 @@ func TestUnreadStarvesNoOther(t *testing.T) {
 	})
 }
 
-// While all buffers are lent to tasks that keep them, others wait, and go on when one is given back.
+// Tasks that keep what was lent to them are lent copies when they are many, and what each has stays as it is.
 func TestLentBuffersRunOut(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		run(t, name, func(task Task) {
@@ -203,14 +203,17 @@ func TestLentBuffersRunOut(t *testing.T) {
 					return nil
 				}))
 			}
-			when(t, task, "some have theirs", func() bool { return held >= 4 })
-			must(t, "Sleep", task.Sleep(2*time.Millisecond))
-			if held == conns {
-				t.Errorf("%d buffers are held, and there are 4", held)
+			when(t, task, "all have theirs", func() bool { return held == conns })
+			s := task.Loop().Stats()
+			if s.Held != 1 || s.Copies != conns-1 || s.Kept < (conns-1)*1000 || s.Kept > 2*conns*len(block) {
+				t.Errorf("%d of 4 buffers are held, and there are %d copies for %d others, of %d bytes", s.Held, s.Copies, conns-1, s.Kept)
 			}
 			release = true
 			for _, other := range list {
 				when(t, task, "it has ended", other.Done)
+			}
+			if s := task.Loop().Stats(); s.Held != 0 || s.Kept != 0 {
+				t.Errorf("%d buffers are held, and %d bytes are kept after all", s.Held, s.Kept)
 			}
 		}, fewBuffers)
 	})

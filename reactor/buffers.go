@@ -53,13 +53,42 @@ func (b *buffers) grow(buf []byte, n int) []byte {
 	return larger
 }
 
-// output is what a connection has written and not sent.
+// output is the bytes that a connection has written and not sent, and the tasks that wait for them.
 type output struct {
 	gathered []byte // not submitted
 	flight   []byte // being sent; nil also while a writer's own bytes are
 	token    backend.Token
-	sent     int     // what the last send moved
-	next     *output // in the loop's list of spare ones
+	writer   *queuer // whose own bytes are being sent; nil if flight is, or nothing
+
+	written  uint64    // bytes that were written since the output was made, gathered or a writer's own
+	done     uint64    // how many of them are not to be sent any more
+	writers  waitQueue // tasks that are to write, each with its need
+	flushers waitQueue // tasks that wait until their bytes are sent, each with their end in written; those of Close
+
+	next *output // in the loop's list of spare ones
+}
+
+// awaitSent puts t into the queue of those that wait until done has come to end.
+func (out *output) awaitSent(t *task, end uint64) {
+	t.turn.n = int64(end)
+	out.flushers.push(&t.turn)
+}
+
+// tellFlushers ends the waits of the flushers with err.
+func (out *output) tellFlushers(err error) {
+	for w := out.flushers.first(); w != nil; w = out.flushers.first() {
+		w.slot = err
+		w.grant()
+	}
+}
+
+// wakeAll makes all that wait look whether they still may.
+func (out *output) wakeAll() {
+	out.writers.wakeAll()
+	out.flushers.wakeAll()
+	if w := out.writer; w != nil {
+		w.task.loop.wake(w.task)
+	}
 }
 
 // output is the connection's, to write to.
@@ -78,7 +107,7 @@ func (c *conn) output() *output {
 // freeOutput gives it back once there is nothing left in it.
 func (c *conn) freeOutput() {
 	l, out := c.loop, c.out
-	if out == nil || c.sending || len(out.gathered) > 0 {
+	if out == nil || c.sending || len(out.gathered) > 0 || !out.writers.empty() || !out.flushers.empty() {
 		return
 	}
 	*out = output{next: l.spareOut}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,7 +64,7 @@ func fill(t testing.TB, task Task, c Conn) (written int) {
 			before, stands = written, 0
 		}
 		must(t, "Sleep", task.Sleep(2*time.Millisecond))
-		return stands == 5
+		return stands == 30 // longer than the peer's system delays an acknowledgment, which may make room
 	})
 	filler.Cancel()
 	when(t, task, "the writer has ended", filler.Done)
@@ -79,16 +81,17 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 			c, peer := peered(t, task, full, "127.0.0.1:0")
 			written := fill(t, task, c)
 			var got int64
+			var reads atomic.Bool
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
 				time.Sleep(5 * time.Millisecond)
+				reads.Store(true)
 				got, _ = io.Copy(io.Discard, peer)
 			}()
-			began := time.Now()
 			must(t, "Close", c.Close())
-			if took := time.Since(began); took < 4*time.Millisecond {
-				t.Errorf("Close took %v; the peer did not read yet", took)
+			if !reads.Load() {
+				t.Error("Close has returned, and the peer did not read yet")
 			}
 			off(t, task, func() { <-done })
 			if int(got) != written {
@@ -228,7 +231,10 @@ func TestCloseDuringLargeWrite(t *testing.T) {
 				}
 				off(t, task, func() {
 					got, err := io.ReadAll(peer)
-					if err != nil {
+					if behind { // and lost: the peer is told by a reset, which may cost it what it had not read
+						wantErr(t, "the peer's Read", err, syscall.ECONNRESET)
+						sent = min(sent, len(got))
+					} else if err != nil {
 						t.Errorf("the peer: %v", err)
 					}
 					same(t, "what the peer got", got, large[:sent])

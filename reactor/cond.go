@@ -10,12 +10,15 @@ package reactor
 //
 // There is no lock to it, since nothing else runs between the look and the wait; where a Mutex is held for another
 // reason, it is unlocked before Wait and locked after. The zero Cond is ready for use.
-type Cond struct{ waiters waitQueue }
+type Cond struct {
+	owner   owner
+	waiters waitQueue
+}
 
 // Wait waits for a Signal, or a Broadcast, that comes after it, or until t is canceled: then the error is why, and no
 // Signal is lost on it.
 func (c *Cond) Wait(t Task) error {
-	s, err := t.current()
+	s, err := c.owner.enter(t)
 	if err != nil {
 		return err
 	}
@@ -23,7 +26,13 @@ func (c *Cond) Wait(t Task) error {
 }
 
 // Signal has the task go on that has waited longest, if there is one. It tells whether there was.
-func (c *Cond) Signal() bool { return c.waiters.grantFirst() }
+func (c *Cond) Signal() bool {
+	c.owner.mustBeHere()
+	return c.waiters.grantFirst()
+}
 
 // Broadcast has all tasks go on that wait.
-func (c *Cond) Broadcast() { c.waiters.grantAll() }
+func (c *Cond) Broadcast() {
+	c.owner.mustBeHere()
+	c.waiters.grantAll()
+}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // control calls what a Dialer or a ListenConfig has been given to set options of a socket that is new.
@@ -12,6 +14,18 @@ func control(f func(network, address string, c syscall.RawConn) error, fd int, n
 		return nil
 	}
 	return f(network, address, newSocket(fd))
+}
+
+// orClose calls setUp, and closes the new socket unless that returns nil: also if Control panics or calls Goexit.
+func orClose(fd int, setUp func() error) error {
+	err := errGoexit
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	err = setUp()
+	return err
 }
 
 // tcpNetwork is the network of an address's family.

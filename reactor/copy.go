@@ -43,6 +43,9 @@ func (h Conn) lendTo(w io.Writer) (int, error) {
 // yet change what the peer gets. Either may be in an io.LimitedReader, as with
 // io.CopyN. Anything else must not block its caller's loop when it is read.
 func (h Conn) ReadFrom(r io.Reader) (n int64, err error) {
+	if h.c != nil && h.c.loop.elsewhere() { // before anything is taken from r
+		return 0, writeError(nil, ErrWrongGoroutine)
+	}
 	limited, _ := r.(*io.LimitedReader)
 	limit := int64(-1)
 	if limited != nil {

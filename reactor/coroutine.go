@@ -1,6 +1,10 @@
 package reactor
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/eyewall/eyewall/internal/goroutine"
+)
 
 // coroutine is a stack of its own, on which tasks run, one after the other, or the loop. It is made on the loop's thread
 // and runs nowhere else: iter.Pull's switch throws where thread and lock differ from those of its making.
@@ -8,6 +12,8 @@ type coroutine struct {
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
 	task  *task // what runs on it: the loop's own is as what handlers run; nil when it is to end
+
+	goroutine uintptr // its ID; 0 until it has begun
 }
 
 func newCoroutine() *coroutine {
@@ -18,10 +24,18 @@ func newCoroutine() *coroutine {
 
 // main runs a task, or the loop, each time it is resumed from the pool, until it is ended there.
 func (co *coroutine) main(yield func(struct{}) bool) {
-	co.yield = yield
+	co.yield, co.goroutine = yield, goroutine.ID()
+	co.task.loop.goroutine = co.goroutine
+	returned := false
 	defer func() {
 		if t := co.task; t != nil { // Goexit went on once a panic of a defer on its way was recovered from; see run
-			t.loop.bury(t)
+			t.loop.leave(t)
+		}
+		if v := recover(); v != nil { // a fault of the loop's own
+			panic(v)
+		}
+		if !returned {
+			panic(errGoexit) // see unwind
 		}
 	}()
 	for {
@@ -33,6 +47,7 @@ func (co *coroutine) main(yield func(struct{}) bool) {
 		co.task = nil
 		yield(struct{}{})
 		if co.task == nil {
+			returned = true
 			return
 		}
 	}
@@ -44,39 +59,16 @@ func (co *coroutine) end() {
 	co.next()
 }
 
+// unwind ends a coroutine whose task has called Goexit. No one can call that off, and iter.Pull has it go on in whoever
+// resumed the coroutine: here that would end the loop. A panic on its way takes its place, and can be recovered from.
+func (co *coroutine) unwind() {
+	defer func() {
+		if v := recover(); v != errGoexit {
+			panic(v)
+		}
+	}()
+	co.next()
+}
+
 // suspend goes back to whoever resumed the coroutine, until that happens again.
 func (co *coroutine) suspend() { co.yield(struct{}{}) }
-
-// pool keeps coroutines that have no task: making one allocates and costs several switches.
-type pool struct {
-	idle []*coroutine // the one used last is used next, for its stack is in the cache
-}
-
-// maxIdle bounds the pool. Each coroutine in it holds a stack of at least 2 KiB.
-const maxIdle = 16384
-
-func (p *pool) get() *coroutine {
-	last := len(p.idle) - 1
-	if last < 0 {
-		return newCoroutine()
-	}
-	co := p.idle[last]
-	p.idle = p.idle[:last]
-	return co
-}
-
-func (p *pool) put(co *coroutine) {
-	if len(p.idle) == maxIdle {
-		co.end()
-		return
-	}
-	p.idle = append(p.idle, co)
-}
-
-// drop ends every coroutine in the pool.
-func (p *pool) drop() {
-	for _, co := range p.idle {
-		co.end()
-	}
-	p.idle = nil
-}

@@ -11,6 +11,7 @@ type deadline struct {
 	c       *conn // whose it is
 	write   bool  // else that of reading
 	expired bool
+	news    bool // that of reading has passed, and no call of the handler has been told so
 	timer   timers.Timer[expirer]
 }
 
@@ -23,18 +24,20 @@ func (h Conn) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline ends reads that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
-// takes it away. It comes from whatever runs on the loop. A handler (Handle) is called when it passes. See net.Conn.
+// takes it away. A read that waits when input comes before t gets that input, however late the loop is. Call it on the
+// loop: from a task, a handler or a posted function. A handler (Handle) is called when the deadline passes, also if that
+// is during a call. See net.Conn.
 func (h Conn) SetReadDeadline(t time.Time) error { return h.setDeadline(t, false) }
 
-// SetWriteDeadline does the same for what writes: Write, Writev, ReadFrom, Flush, CloseWrite, and Splice to it. Bytes that were written before are still sent.
+// SetWriteDeadline ends waits of Write, Writev, ReadFrom, Flush, CloseWrite, and of Splice to the connection at t, and
+// later ones, with ErrDeadline. Bytes that were written before are still sent.
 func (h Conn) SetWriteDeadline(t time.Time) error { return h.setDeadline(t, true) }
 
 func (h Conn) setDeadline(at time.Time, write bool) error {
-	c := h.c
-	if c == nil || c.generation != h.generation {
-		return opErrorClosed("set")
+	c, err := h.open()
+	if err != nil {
+		return c.wrap("set", err)
 	}
-	c.loop.elsewhere()
 	if c.rare == nil && at.IsZero() {
 		return nil
 	}
@@ -42,7 +45,7 @@ func (h Conn) setDeadline(at time.Time, write bool) error {
 	if write {
 		d = &c.rare.write
 	}
-	d.c, d.write, d.expired = c, write, false
+	d.c, d.write, d.expired, d.news = c, write, false, false
 	l := c.loop
 	l.timers.Stop(&d.timer)
 	if at.IsZero() {
@@ -58,13 +61,18 @@ func (h Conn) setDeadline(at time.Time, write bool) error {
 
 func (d *deadline) expire(l *Loop) {
 	d.expired = true
-	switch c := d.c; {
-	case d.write:
-		c.writers.wake(l)
-	case c.readers.head != nil:
-		c.readers.wake(l)
-	default:
+	c := d.c
+	if d.write {
+		if c.out != nil {
+			c.out.wakeAll()
+		}
+		return
+	}
+	d.news = true
+	if c.readers.empty() {
 		c.due()
+	} else {
+		c.readers.wakeAll()
 	}
 }
 

@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"reflect"
 	"runtime"
@@ -17,39 +16,24 @@ import (
 // Debug is debug mode, which finds mistakes in the use of a loop:
 //
 //   - A task, or what else runs on a loop, holds it for longer than Hold. That is reported while it does, with its stack.
-//   - What belongs to a loop is used by another goroutine: the calls that change something, or wait.
-//   - What Next has lent is used after its time: it is overwritten with 0xDB then.
+//   - Something that belongs to a loop is used by another goroutine. The call gets ErrWrongGoroutine, and is reported
+//     with its stack, once for each place. See the package's documentation.
+//   - Bytes that Next has lent are used after their time: they are overwritten with 0xDB then, so that such a use shows.
+//   - Tasks hold so many receive buffers, while they wait, that others are lent copies, or wait for a buffer. That is
+//     reported once a second at most, with the task that has held one for longest.
 //   - Tasks do not end when Run is to, or have left connections or listeners open. Those are reported with the stack of
 //     where they were begun; servers close what is theirs.
 //
 // It also has Loop.Dump tell of times and of where tasks were started, and labels what tasks do in profiles by their
 // names: the label "task" of runtime/pprof, on top of those that the context of Run has. It costs about a microsecond
-// for each switch to a task, several for each task that begins, and on other systems than Linux as many for each call that
-// it looks at.
+// for each switch to a task, several for each task that begins, and if goroutines cannot be told apart in a few
+// instructions a system call for each call that it looks at, or microseconds on other systems than Linux.
 type Debug struct {
 	Hold time.Duration // (default 10 ms; negative: for ever)
-	// Report is called with what was found (default: slog.Warn), by the loop, by the goroutine that is wrong, or by
-	// one of debug mode, and perhaps by several at once. It must not wait for a loop.
+	// Report is called with each mistake (default: it is printed to os.Stderr), by the loop, by the goroutine that is
+	// wrong, or by one of debug mode, and perhaps by several at once. It must not wait for a loop.
 	Report func(DebugReport)
 }
-
-// DebugReport is a mistake that debug mode has found.
-type DebugReport struct {
-	Kind  DebugKind
-	Text  string // what is wrong, in a line
-	Task  string // the name of the task that it is about; "" where it is about none
-	Stack string // of where that is, or of where what was left behind was begun
-}
-
-// DebugKind is what kind of mistake it is.
-type DebugKind uint8
-
-const (
-	LoopHeld       DebugKind = iota + 1 // a task holds its loop
-	WrongGoroutine                      // what belongs to a loop is used by another goroutine
-	TaskLeft                            // a task does not end though Run is to
-	ConnLeft                            // a connection or a listener was left open
-)
 
 const (
 	defaultHold  = 10 * time.Millisecond
@@ -68,15 +52,12 @@ func debugFromEnv() *Debug {
 	return new(Debug)
 }
 
-func logReport(r DebugReport) { slog.Warn("reactor: "+r.Text, "task", r.Task, "stack", r.Stack) }
-
 // debugging is a loop's debug mode. Where that is off there is none, and each of these is called of nil or not at all.
 type debugging struct {
 	loop   *Loop
 	hold   time.Duration
 	grace  time.Duration
 	report func(DebugReport)
-	thread atomic.Int64 // the loop's, while it runs; else noThread
 
 	// What runs, for the watchdog.
 
@@ -92,7 +73,8 @@ type debugging struct {
 	tasks     map[*task]*trace
 	conns     map[*conn]callers // those that are open, and where they were opened
 	listeners map[*Listener]callers
-	lent      map[*conn][]byte // what Next has lent
+	holders   map[*chunk]holder // what tasks hold of what was received
+	short     time.Time         // when it was last reported that they hold too much
 	late      lateness
 
 	told toldOf
@@ -111,12 +93,12 @@ type trace struct {
 
 func newDebugging(l *Loop, opt *Debug) *debugging {
 	d := &debugging{loop: l, hold: opt.Hold, grace: defaultGrace, report: opt.Report, self: newTrace(nil),
-		tasks: map[*task]*trace{}, conns: map[*conn]callers{}, listeners: map[*Listener]callers{}, lent: map[*conn][]byte{}}
+		tasks: map[*task]*trace{}, conns: map[*conn]callers{}, listeners: map[*Listener]callers{}, holders: map[*chunk]holder{}}
 	if d.hold == 0 {
 		d.hold = defaultHold
 	}
 	if d.report == nil {
-		d.report = logReport
+		d.report = printReport
 	}
 	d.now.Store(d.self)
 	return d
@@ -139,10 +121,8 @@ func (d *debugging) of(t *task) *trace {
 	return r
 }
 
-// begins is called when Run does, on the loop's thread.
+// begins is called when Run does.
 func (d *debugging) begins() {
-	loopsInDebug.Store(d, nil)
-	d.thread.Store(threadID())
 	if d.hold > 0 {
 		d.stop, d.done = make(chan struct{}), make(chan struct{})
 		go d.watch()
@@ -151,8 +131,6 @@ func (d *debugging) begins() {
 
 // ends is called when no task is left.
 func (d *debugging) ends() {
-	d.thread.Store(noThread)
-	loopsInDebug.Delete(d)
 	if d.stop != nil {
 		close(d.stop)
 		<-d.done
@@ -278,9 +256,12 @@ func (d *debugging) info(t *task, i *TaskInfo) {
 type callers []uintptr
 
 // stack is that of who calls what calls it.
-func stack() callers {
+func stack() callers { return stackAbove(4) }
+
+// stackAbove leaves out as many functions as runtime.Callers does.
+func stackAbove(skip int) callers {
 	pcs := make(callers, 32)
-	return pcs[:runtime.Callers(3, pcs)]
+	return pcs[:runtime.Callers(skip, pcs)]
 }
 
 // String is a line for each function, and one for its place, as in a panic; down to what the task began with.

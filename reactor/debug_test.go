@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"iter"
-	"log/slog"
 	"net"
+	"os"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -150,7 +149,7 @@ func TestDebugWrongGoroutine(t *testing.T) {
 			for _, thread := range []int64{threadID(), unknownThread} {
 				debugged(t, name, -1, func(task Task, found *reports) {
 					if thread == unknownThread {
-						task.Loop().debug.thread.Store(unknownThread)
+						task.Loop().thread.Store(unknownThread)
 					}
 					findsElsewhere(t, task, found, func(f func()) {
 						done := make(chan struct{})
@@ -200,30 +199,30 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 		"Flush":          func() error { return a.Flush() },
 		"CloseWrite":     func() error { return a.CloseWrite() },
 		"Splice":         func() error { _, err := a.Splice(b); return err },
-		"sendfile":       func() error { _, err := io.Copy(a, file); return err },
+		"sendfile":       func() error { _, err := a.ReadFrom(file); return err },
 		"raw-read":       func() error { return raw.Read(func(uintptr) bool { return false }) },
 		"Close":          func() error { return a.Close() },
 		"Accept":         func() error { _, err := ln.AcceptConn(); return err },
 		"Listener.Close": ln.Close,
+		"until":          func() error { return ln.SetDeadline(time.Now().Add(time.Hour)) },
+		"Deadline":       func() error { return b.SetDeadline(time.Now().Add(time.Hour)) },
 		"Lock":           func() error { return new(Mutex).Lock(task) },
 	} {
 		seen := len(found.of(WrongGoroutine))
-		elsewhere(func() { wantErr(t, what, use(), ErrNotTask) })
+		elsewhere(func() { wantErr(t, what, use(), ErrWrongGoroutine) })
 		if n := len(found.of(WrongGoroutine)); n != seen+1 {
 			t.Errorf("%s has %d reports", what, n-seen)
 		}
 	}
 	for what, use := range map[string]func(){
-		"Go":       func() { task.Go(func(Task) error { return nil }) },
-		"Cancel":   waiter.Cancel,
-		"Context":  func() { task.Context() },
-		"Shared":   func() { c.Shared().Close() },
-		"until":    func() { ln.SetDeadline(time.Now().Add(time.Hour)) },
-		"Put":      func() { q.TryPut(1) },
-		"Deadline": func() { b.SetDeadline(time.Now().Add(time.Hour)) },
+		"Go":      func() { task.Go(func(Task) error { return nil }) },
+		"Cancel":  waiter.Cancel,
+		"Context": func() { task.Context() },
+		"Shared":  func() { c.Shared() },
+		"Put":     func() { q.TryPut(1) },
 	} {
 		seen := len(found.of(WrongGoroutine))
-		elsewhere(use)
+		elsewhere(func() { wantErr(t, what, refusal(use), ErrWrongGoroutine) })
 		if n := len(found.of(WrongGoroutine)); n == seen {
 			t.Errorf("%s is not reported", what)
 		}
@@ -236,10 +235,12 @@ func findsElsewhere(t *testing.T, task Task, found *reports, elsewhere func(func
 	if len(all) != seen+1 || !strings.Contains(all[seen].Stack, "findsElsewhere") {
 		t.Errorf("one place is reported %d times: %v", len(all)-seen, all[seen:])
 	}
+	waiter.Cancel()
+	q.TryPut(1)
 	when(t, task, "they end", func() bool { return waiter.Done() && getter.Done() })
-	a.Close()
-	b.Close()
-	d.Close()
+	for _, conn := range []Conn{a, b, c, d} {
+		conn.Close()
+	}
 	ln.Close()
 }
 
@@ -403,23 +404,52 @@ func TestDebugDump(t *testing.T) {
 	})
 }
 
-// The environment turns debug mode on, and what it finds is logged.
+// A report is printed in lines, which name the rule and the way out.
+func TestDebugReportText(t *testing.T) {
+	for kind := LoopHeld; kind <= BuffersHeld; kind++ {
+		r := DebugReport{Kind: kind, Text: "what is wrong", Task: "name", Stack: "f()\n\t/f.go:1\ng()\n\t/g.go:2\n"}
+		lines := strings.Split(r.String(), "\n")
+		for i, want := range []string{
+			"reactor: what is wrong", "\ttask: name", "\trule: ", "\tway out: ", "\tstack:", "\t\tf()", "\t\t\t/f.go:1",
+		} {
+			if i >= len(lines) || !strings.HasPrefix(lines[i], want) || strings.HasSuffix(lines[i], ": ") {
+				t.Errorf("line %d of kind %d is not %q:\n%v", i, kind, want, r)
+			}
+		}
+		if len(lines) != 10 || lines[9] != "" {
+			t.Errorf("%d lines:\n%v", len(lines), r)
+		}
+	}
+	bare := DebugReport{Kind: ConnLeft, Text: "what is wrong"}.String()
+	if strings.Contains(bare, "task:") || strings.Contains(bare, "stack:") {
+		t.Errorf("it tells of what it does not know:\n%s", bare)
+	}
+}
+
+// The environment turns debug mode on, and its reports are printed.
 func TestDebugFromEnvironment(t *testing.T) {
-	var text bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
-	defer slog.SetDefault(before)
+	before := os.Stderr
+	defer func() { os.Stderr = before }()
 	for value, want := range map[string]bool{"1": true, "0": false, "": false} {
 		t.Run(value, func(t *testing.T) {
 			t.Setenv(debugVar, value)
 			eachBackend(t, func(t *testing.T, name string) {
-				text.Reset()
+				f, err := os.CreateTemp(t.TempDir(), "")
+				must(t, "CreateTemp", err)
+				defer f.Close()
+				os.Stderr = f
 				run(t, name, func(task Task) {
 					_, err := Listen(task, "tcp", "127.0.0.1:0")
 					must(t, "Listen", err)
 				})
-				if got := strings.Contains(text.String(), "a listener was left open"); got != want {
-					t.Errorf("with %s=%q the log is %q", debugVar, value, &text)
+				os.Stderr = before
+				text, err := os.ReadFile(f.Name())
+				must(t, "ReadFile", err)
+				if got := strings.HasPrefix(string(text), "reactor: a listener was left open"); got != want {
+					t.Errorf("with %s=%q it prints %q", debugVar, value, text)
+				}
+				if lines := bytes.Split(text, []byte("\n")); want && len(lines) < 5 {
+					t.Errorf("the report has %d lines: %s", len(lines), text)
 				}
 			})
 		})

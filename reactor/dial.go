@@ -15,7 +15,9 @@ import (
 	"github.com/eyewall/eyewall/internal/sock"
 )
 
-// Dialer is how connections are made. The zero Dialer is right for most.
+// Dialer is how connections are made. The zero Dialer is right for most. A KeepAlive that the system cannot hold is an
+// error; net.Dialer says nothing then. httptrace's events of connecting (ConnectStart, ConnectDone) do not come: only
+// those of the resolver do.
 type Dialer struct {
 	Timeout       time.Duration // of the whole, with the looking up of a name (0: the system's for each address)
 	LocalAddr     net.Addr      // *net.TCPAddr or *net.UnixAddr, to dial from (nil: the system chooses)
@@ -37,13 +39,16 @@ func Dial(t Task, network, address string) (Conn, error) {
 }
 
 // Dial connects to a TCP address, or a Unix socket. network is "tcp", "tcp4", "tcp6" or "unix"; address is as in
-// net.Dial, and for a Unix socket a path or on Linux an abstract name, which begins with '@'.
+// net.Dial, and for a Unix socket a path or on Linux an abstract name, which begins with '@'. An empty host or an
+// unspecified address is this machine's: 127.0.0.1, with "tcp6" ::1, and first ::1, then 127.0.0.1, for "[::]" with
+// "tcp".
 //
-// A name is looked up without holding up the loop. Its addresses are tried with the families in turn, each FallbackDelay
-// after the one before, or as soon as that has failed; the first to connect is taken, and the others are closed
-// (RFC 8305). Task.With has a context end it, as Task.Timeout and Task.Cancel do, and with what they give as the cause.
-// Errors are *net.OpError, of the address that failed first; where Timeout is over they are a timeout that wraps
-// ErrDeadline.
+// A name is looked up without holding up the loop. Its addresses are tried with the families in turn, each
+// FallbackDelay after the one before, or as soon as that has failed; the first to connect is taken, and the others
+// are closed (RFC 8305). The resolver gets the values of Task.Context. Task.With, Task.Timeout and Task.Cancel end
+// the dialing, with their cause. Errors are *net.OpError, of the address that failed first; but if that is of a
+// family that this system cannot reach it with, of the first one of the other family. If Timeout is over they are a
+// timeout that wraps ErrDeadline.
 func (d *Dialer) Dial(t Task, network, address string) (Conn, error) {
 	s, err := t.current()
 	if err == nil {
@@ -118,8 +123,7 @@ func (d *Dialer) socket(p *place) (fd int, raw []byte, err error) {
 	if err != nil {
 		return -1, nil, err
 	}
-	if err := d.setUp(fd, p); err != nil {
-		unix.Close(fd)
+	if err := orClose(fd, func() error { return d.setUp(fd, p) }); err != nil {
 		return -1, nil, err
 	}
 	return fd, raw, nil
@@ -135,6 +139,9 @@ func (d *Dialer) setUp(fd int, p *place) error {
 		case nil:
 			return nil
 		case *net.UnixAddr:
+			if local == nil || local.Name == "" {
+				return nil
+			}
 			return sock.BindUnix(fd, local.Name)
 		}
 		return mismatched(d.LocalAddr)
@@ -229,8 +236,11 @@ func (d *Dialer) wrap(network string, p *place, err error) error {
 	if errno, ok := err.(unix.Errno); ok {
 		err = os.NewSyscallError("connect", errno)
 	}
-	if err == context.DeadlineExceeded {
+	switch err {
+	case context.DeadlineExceeded:
 		err = errTimeout
+	case context.Canceled:
+		err = errCanceled
 	}
 	e := &net.OpError{Op: "dial", Net: network, Source: d.LocalAddr, Err: err}
 	if p != nil {
@@ -239,8 +249,16 @@ func (d *Dialer) wrap(network string, p *place, err error) error {
 	return e
 }
 
-// errTimeout is what package net has in place of context.DeadlineExceeded, whose text tells of no context.
-var errTimeout error = timeoutError{}
+// Package net's errors in place of a context's: their texts tell of no context.
+var (
+	errTimeout  error = timeoutError{}
+	errCanceled error = canceledError{}
+)
+
+type canceledError struct{}
+
+func (canceledError) Error() string        { return "operation was canceled" }
+func (canceledError) Is(target error) bool { return target == context.Canceled }
 
 type timeoutError struct{}
 

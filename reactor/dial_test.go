@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unused is the address of a port on which nobody listens.
+// unused is the address of a free port, for who binds to it. Another program may be quicker.
 func unused(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -20,10 +21,23 @@ func unused(t testing.TB) string {
 	return ln.Addr().String()
 }
 
+// refusing is the address of a port on which nobody listens. It is the test's until its end, or another program might.
+func refusing(t testing.TB) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	must(t, "socket", err)
+	unix.CloseOnExec(fd)
+	t.Cleanup(func() { unix.Close(fd) })
+	must(t, "bind", unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	at, err := unix.Getsockname(fd)
+	must(t, "getsockname", err)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.(*unix.SockaddrInet4).Port))
+}
+
 func TestDialRefused(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		run(t, name, func(task Task) {
-			address := unused(t)
+			address := refusing(t)
 			_, port, _ := net.SplitHostPort(address)
 			for _, address := range []string{address, "localhost:" + port, ":" + port} {
 				_, err := Dial(task, "tcp", address)
@@ -141,12 +155,20 @@ func silent(t testing.TB, task Task) string {
 	cfg := ListenConfig{Backlog: 1}
 	ln, err := cfg.Listen(task, "tcp", "127.0.0.1:0")
 	must(t, "Listen", err)
+	port := ln.Addr().(*net.TCPAddr).Port
 	for range 10 {
-		peer, err := net.DialTimeout("tcp", ln.Addr().String(), 20*time.Millisecond)
-		if err != nil {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		must(t, "socket", err)
+		t.Cleanup(func() { unix.Close(fd) })
+		must(t, "fcntl", unix.SetNonblock(fd, true))
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+		if err != nil && err != unix.EINPROGRESS {
+			t.Fatalf("connect: %v", err)
+		}
+		// Over the loopback interface a listener that answers does so within one system call, as a rule.
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 200); n == 0 && err == nil {
 			return ln.Addr().String()
 		}
-		t.Cleanup(func() { peer.Close() })
 	}
 	t.Fatal("its queue is never full")
 	return ""

@@ -29,7 +29,7 @@ func TestDialRace(t *testing.T) {
 		run(t, name, func(task Task) {
 			ln, err := Listen(task, "tcp", "127.0.0.1:0")
 			must(t, "Listen", err)
-			there, dead, refused := ln.Addr().String(), silent(t, task), unused(t)
+			there, dead, refused := ln.Addr().String(), silent(t, task), refusing(t)
 			for _, c := range []struct {
 				addresses []string
 				delay     time.Duration
@@ -224,7 +224,7 @@ func TestDialerOptions(t *testing.T) {
 func TestDialErrorsAsNet(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		run(t, name, func(task Task) {
-			address := unused(t)
+			address := refusing(t)
 			for _, c := range []struct{ network, address string }{
 				{"tcp", address},
 				{"tcp4", address},

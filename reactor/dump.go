@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,8 +70,8 @@ func (i *TaskInfo) String() string {
 // Dump tells of each task that has not ended what it does. A connection of Handle that is idle has none. It is for what
 // runs on the loop, which it holds meanwhile: about a millisecond for a thousand tasks.
 func (l *Loop) Dump() Dump {
-	l.elsewhere()
-	d := dumper{loop: l, fns: map[*task]func(Task) error{}, places: map[*task]string{}}
+	l.mustBeHere()
+	d := dumper{loop: l, places: map[*task]string{}}
 	d.look()
 	var all Dump
 	n := -1
@@ -85,43 +84,19 @@ func (l *Loop) Dump() Dump {
 }
 
 // AskDump has the loop make a Dump, and waits for it until ctx ends, whose cause is the error then: a loop that a task
-// holds does not answer. A loop that does not run has no task. Any goroutine may call it that does not run on the loop.
-func (l *Loop) AskDump(ctx context.Context) (Dump, error) { return askDump(ctx, []*Loop{l}) }
+// holds does not answer. A loop that does not run has no task. Any goroutine may call it but those
+// that run the loop: there it is an error, and there is Dump.
+func (l *Loop) AskDump(ctx context.Context) (Dump, error) {
+	return askDump(ctx, "Loop.AskDump", []*Loop{l})
+}
 
 // Dump is Loop.AskDump for all loops of the group. Where there is an error, the Dump has the tasks of those that
 // answered.
-func (g *Group) Dump(ctx context.Context) (Dump, error) { return askDump(ctx, g.loops) }
+func (g *Group) Dump(ctx context.Context) (Dump, error) { return askDump(ctx, "Group.Dump", g.loops) }
 
-func askDump(ctx context.Context, loops []*Loop) (Dump, error) {
-	var all Dump
-	var errs []error
-	answers := make([]chan Dump, len(loops))
-	for i, l := range loops {
-		answer := make(chan Dump, 1)
-		if l.state.Load() == fresh {
-			continue
-		}
-		switch err := l.Post(func() { answer <- l.Dump() }); err {
-		case nil:
-			answers[i] = answer
-		case ErrLoopEnded:
-		default:
-			errs = append(errs, err)
-		}
-	}
-	for i, l := range loops {
-		if answers[i] == nil {
-			continue
-		}
-		select {
-		case d := <-answers[i]:
-			all = append(all, d...)
-		case <-l.finished: // and perhaps without having run what was posted
-		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("reactor: loop %d does not answer: %w", l.place(), context.Cause(ctx)))
-		}
-	}
-	return all, errors.Join(errs...)
+func askDump(ctx context.Context, call string, loops []*Loop) (Dump, error) {
+	all, err := askLoops(ctx, call, loops, (*Loop).Dump)
+	return slices.Concat(all...), err
 }
 
 // place is the loop's in its group.
@@ -135,30 +110,19 @@ func (l *Loop) place() int {
 // dumper looks up what tasks do not know of themselves.
 type dumper struct {
 	loop   *Loop
-	fns    map[*task]func(Task) error // of the children of groups
-	places map[*task]string           // what connections and listeners are waited for
+	places map[*task]string // what connections and listeners are waited for
 }
 
 func (d *dumper) look() {
 	l := d.loop
-	for t := range l.tasks.all() {
-		for s := t.scope; s != nil; s = s.outer {
-			if s.group == nil {
-				continue
-			}
-			for c := s.group.first; c != nil; c = c.next {
-				d.fns[c.task] = c.fn
-			}
-		}
-	}
 	for c := range l.conns.all() {
 		switch {
-		case c.fd < 0 || c.readers.head == nil && c.writers.head == nil:
+		case c.fd < 0 || c.readers.empty() && c.out == nil:
 		case c.closing:
-			d.wait(&c.writers, "Conn.Close", c.name())
+			d.write(c.out, "Conn.Close", c.name())
 		default:
 			d.wait(&c.readers, "Conn.Read", c.name())
-			d.wait(&c.writers, "Conn.Write", c.name())
+			d.write(c.out, "Conn.Write", c.name())
 		}
 	}
 	for _, ln := range l.listeners {
@@ -166,15 +130,27 @@ func (d *dumper) look() {
 	}
 }
 
-// wait notes what the tasks in w wait for.
-func (d *dumper) wait(w *waitList, what, where string) {
-	for t := w.head; t != nil; t = t.nextWaiter {
-		d.places[t] = what + " on " + where
+// wait notes the names of the waits of the tasks in q.
+func (d *dumper) wait(q *waitQueue, what, where string) {
+	for w := range q.all() {
+		d.places[w.task] = what + " on " + where
+	}
+}
+
+// write notes the names of the waits of the tasks that wait for a connection's output.
+func (d *dumper) write(out *output, what, where string) {
+	if out == nil {
+		return
+	}
+	d.wait(&out.writers, what, where)
+	d.wait(&out.flushers, what, where)
+	if out.writer != nil {
+		d.places[out.writer.task] = what + " on " + where
 	}
 }
 
 func (d *dumper) info(t *task, n int) TaskInfo {
-	i := TaskInfo{Loop: d.loop.place(), Number: n, Name: t.nameOf(d.fns[t]), Canceled: t.cause()}
+	i := TaskInfo{Loop: d.loop.place(), Number: n, Name: t.name(), Canceled: t.cause()}
 	switch {
 	case t == d.loop.running:
 		i.State = TaskRunning

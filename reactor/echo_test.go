@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // echoes are ways to send back what comes.
@@ -107,7 +109,7 @@ func TestEcho(t *testing.T) {
 			eachBackend(t, func(t *testing.T, name string) {
 				for _, address := range loopbacks(t) {
 					for _, size := range echoSizes {
-						if size > 100_000 && (address != "127.0.0.1:0" || raceEnabled && way != "Next, Write") {
+						if size > 100_000 && (address != "127.0.0.1:0" || testenv.Race && way != "Next, Write") {
 							continue // it takes long, and tells nothing new
 						}
 						run(t, name, func(task Task) {

@@ -27,9 +27,12 @@ var (
 )
 
 var (
-	errNoContext = errors.New("reactor: Run needs a context; context.Background() never ends it")
+	errNoContext = errors.New("the context is nil; context.Background() is one that never ends")
 	errGroups    = errors.New("reactor: the loop is one of a group, which runs it by Group.Run")
 )
+
+// noContext is the error of a call that was given none.
+func noContext(call string) error { return fmt.Errorf("reactor: %s: %w", call, errNoContext) }
 
 // errGoexit ends a task that called runtime.Goexit; it is nobody's error.
 var errGoexit = errors.New("reactor: the task called runtime.Goexit")
@@ -81,11 +84,25 @@ func newPanicError(v any) *PanicError {
 	return &PanicError{Value: v, Stack: debug.Stack()}
 }
 
-// AcceptError tells that a listener has paused: the system has no descriptor or memory for another connection. Clients
-// wait in the listen queue meanwhile.
+// UnsentError is the error of a connection that was closed before all bytes were sent for which Write had returned, where
+// no other call told of that. A TCP peer has been told by a reset.
+type UnsentError struct {
+	Bytes int   // that were not sent
+	Err   error // why: ErrDeadline once the linger time was over (WithLinger), or the error of sending
+}
+
+func (e *UnsentError) Error() string {
+	return fmt.Sprintf("%d bytes that were written have not been sent: %v", e.Bytes, e.Err)
+}
+
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// AcceptError tells that a listener has paused: the system has no descriptor or memory for another connection, or a
+// connection had an error of the network's before it could be accepted, of which accept(2) lists several. Clients wait in
+// the listen queue meanwhile.
 type AcceptError struct {
-	Err   error         // EMFILE, ENFILE, ENOBUFS or ENOMEM
-	Retry time.Duration // until it tries again
+	Err   error         // such as EMFILE, ENFILE, ENOBUFS, ENOMEM or EPROTO
+	Retry time.Duration // until the listener tries again
 }
 
 func (e *AcceptError) Error() string {

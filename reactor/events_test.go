@@ -3,10 +3,13 @@ package reactor
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,8 +406,9 @@ func TestEventsCanceled(t *testing.T) {
 	})
 }
 
-// What is wrong with an operation is an error, like any other.
+// The error of an operation names the operation and its descriptor.
 func TestEventsOnBadDescriptors(t *testing.T) {
+	const notOpen = 987
 	eachBackend(t, func(t *testing.T, name string) {
 		run(t, name, func(task Task) {
 			f, err := os.CreateTemp(t.TempDir(), "")
@@ -413,22 +417,218 @@ func TestEventsOnBadDescriptors(t *testing.T) {
 			for what, c := range map[string]struct {
 				ev   event.Event
 				want error
+				text string
 			}{
-				"Read of a pipe":     {nil, unix.ENOTSOCK},
-				"Accept, negative":   {&event.Accept{FD: -1}, nil},
-				"Read, negative":     {&event.Read{FD: -1}, nil},
-				"Connect to nothing": {&event.Connect{FD: 0}, nil},
+				"Read of a pipe":     {nil, unix.ENOTSOCK, "recv on descriptor "},
+				"Accept, negative":   {&event.Accept{FD: -1}, nil, "backend: accept on descriptor -1: "},
+				"Read, negative":     {&event.Read{FD: -1}, nil, "backend: recv on descriptor -1: "},
+				"Connect to nothing": {&event.Connect{FD: 0}, nil, "backend: connect on descriptor 0: "},
+				"Read, not open":     {&event.Read{FD: notOpen}, unix.EBADF, "recv on descriptor 987: bad"},
+				"Poll, not open":     {&event.Poll{FD: notOpen}, unix.EBADF, "poll on descriptor 987: bad"},
+				"a user's event": {&testEvent{
+					register: func(r event.Reactor) error {
+						r.Submit(backend.Op{Kind: backend.Recv, FD: notOpen})
+						return nil
+					},
+					resume: func(_ event.Reactor, c *backend.Completion) (bool, error) { return true, c.Err },
+				}, unix.EBADF, "recv on descriptor 987: bad"},
+				"a user's event of several operations": {&testEvent{
+					register: func(r event.Reactor) error {
+						r.Submit(backend.Op{Kind: backend.Recv, FD: notOpen})
+						r.Submit(backend.Op{Kind: backend.Recv, FD: notOpen + 1})
+						return nil
+					},
+					resume: func(_ event.Reactor, c *backend.Completion) (bool, error) { return true, c.Err },
+				}, unix.EBADF, "*reactor.testEvent: bad"},
+				"a user's own error": {&testEvent{
+					register: func(r event.Reactor) error { r.Ready(unix.EXDEV); return nil },
+				}, unix.EXDEV, unix.EXDEV.Error()},
 			} {
 				r, w := newPipe(t)
 				if c.ev == nil {
 					c.ev = &event.Read{FD: r}
 				}
 				err := task.Await(c.ev)
-				if err == nil || c.want != nil && err != c.want {
-					t.Errorf("%s: error %v, want %v", what, err, c.want)
+				if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.HasPrefix(err.Error(), c.text) {
+					t.Errorf("%s: error %v, want %s%v", what, err, c.text, c.want)
+				}
+				i, first := task.AwaitFirst(c.ev, &event.Sleep{For: time.Hour})
+				if i != 0 || first.Error() != err.Error() {
+					t.Errorf("%s: AwaitFirst returns %d, %v; Await has returned %v", what, i, first, err)
 				}
 				closeEach(t, task, r, w)
 			}
+		})
+	})
+}
+
+// resultsOf is the results that events of each kind keep.
+func resultsOf(evs []event.Event) (all []any) {
+	for _, ev := range evs {
+		switch e := ev.(type) {
+		case *event.Accept:
+			all = append(all, e.Conn)
+		case *event.Read:
+			all = append(all, string(e.Data))
+		case *event.ReadInto:
+			all = append(all, e.N)
+		case *event.Write:
+			all = append(all, e.N)
+		case *event.Writev:
+			all = append(all, e.N)
+		case *event.SendFile:
+			all = append(all, e.N)
+		case *event.Poll:
+			all = append(all, e.Revents)
+		case *event.Signal:
+			all = append(all, e.Got)
+		}
+	}
+	return all
+}
+
+// A wait that is refused leaves no results of an earlier one in the event.
+func TestRefusedWaitKeepsNoResults(t *testing.T) {
+	catching(t)
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			ln, addr := rawListener(t)
+			a, b := rawPair(t)
+			file, err := os.CreateTemp(t.TempDir(), "")
+			must(t, "CreateTemp", err)
+			defer file.Close()
+			_, err = file.WriteString("file")
+			must(t, "WriteString", err)
+			sig := &event.Signal{Signals: []os.Signal{unix.SIGUSR2}}
+			evs := []event.Event{
+				&event.Accept{FD: ln},
+				&event.Write{FD: a, Buf: []byte("xx")},
+				&event.Read{FD: b},
+				&event.Writev{FD: a, Bufs: [][]byte{[]byte("y"), []byte("z")}},
+				&event.ReadInto{FD: b, Buf: make([]byte, 9)},
+				&event.SendFile{FD: a, File: backend.File{FD: int(file.Fd()), Size: 4}},
+				&event.Poll{FD: b, Events: unix.POLLIN},
+				sig,
+			}
+			zero := []any{-1, 0, "", 0, 0, 0, int16(0), os.Signal(nil)}
+			wait := func() {
+				peer, err := net.Dial("tcp", addr.String())
+				must(t, "Dial", err)
+				for _, ev := range evs {
+					if ev == sig {
+						task.Go(func(Task) error {
+							raise(t, unix.SIGUSR2)
+							return nil
+						})
+					}
+					must(t, "Await", task.Await(ev))
+				}
+				peer.Close()
+				closeEach(t, task, evs[0].(*event.Accept).Conn)
+				for i, got := range resultsOf(evs) {
+					if got == zero[i] {
+						t.Errorf("after a wait %T has %v", evs[i], got)
+					}
+				}
+				must(t, "Await", task.Await(&event.ReadInto{FD: b, Buf: make([]byte, 9)}))
+			}
+			for _, first := range []bool{false, true} {
+				wait()
+				refused := task.Go(func(task Task) error {
+					task.Cancel()
+					if first {
+						_, err := task.AwaitFirst(evs...)
+						wantErr(t, "AwaitFirst", err, ErrCanceled)
+						return nil
+					}
+					for _, ev := range evs {
+						wantErr(t, "Await", task.Await(ev), ErrCanceled)
+					}
+					return nil
+				})
+				when(t, task, "the waits were refused", refused.Done)
+				for i, got := range resultsOf(evs) {
+					if got != zero[i] {
+						t.Errorf("after a wait that was refused (AwaitFirst: %v) %T has %v, want %v", first, evs[i], got, zero[i])
+					}
+				}
+			}
+			sig.Stop()
+			closeEach(t, task, ln, a, b)
+		})
+	})
+}
+
+// An event whose time is over before it begins is tried all the same.
+func TestTimeoutInThePast(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			ln, addr := rawListener(t)
+			a, b := rawPair(t)
+			_, err := unix.Write(b, []byte("there"))
+			must(t, "write", err)
+			peer, err := net.Dial("tcp", addr.String())
+			must(t, "Dial", err)
+			defer peer.Close()
+			accept, read, into := &event.Accept{FD: ln, Timeout: -1}, &event.Read{FD: a, Timeout: -1}, &event.ReadInto{FD: a, Timeout: -1, Buf: make([]byte, 9)}
+			poll, write := &event.Poll{FD: a, Events: unix.POLLOUT, Timeout: -1}, &event.Write{FD: a, Buf: []byte("out"), Timeout: -1}
+			for _, ev := range []event.Event{accept, read, poll, write} {
+				must(t, fmt.Sprintf("Await of a %T", ev), task.Await(ev))
+			}
+			if string(read.Data) != "there" || poll.Revents != unix.POLLOUT || write.N != 3 {
+				t.Errorf("results are %q, %d, %d", read.Data, poll.Revents, write.N)
+			}
+			read.Release()
+			accept2 := &event.Accept{FD: ln, Timeout: -1}
+			for _, ev := range []event.Event{accept2, read, into} { // now nothing is there
+				wantErr(t, fmt.Sprintf("Await of a %T", ev), task.Await(ev), ErrDeadline)
+			}
+			closeEach(t, task, accept.Conn, ln, a, b)
+		})
+	})
+}
+
+// What came before the timeouts of many events, while the loop was held up, is theirs.
+func TestTimeoutsAfterStall(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			const n = 300
+			var fds []int
+			for range n {
+				a, b := rawPair(t)
+				fds = append(fds, a, b)
+			}
+			for timeout := 200 * time.Millisecond; ; timeout *= 2 { // longer, if this machine is too slow to write by then
+				began := time.Now()
+				waiting, late := 0, 0
+				for i := range n {
+					task.Go(func(task Task) error {
+						waiting++
+						e := &event.ReadInto{FD: fds[2*i], Buf: make([]byte, 1), Timeout: timeout}
+						if err := task.Await(e); err != nil || e.N != 1 {
+							late++
+						}
+						waiting--
+						return nil
+					})
+				}
+				when(t, task, "all of them wait, or have ended", func() bool { return waiting+late == n })
+				for i := range n {
+					_, err := unix.Write(fds[2*i+1], []byte("x"))
+					must(t, "write", err)
+				}
+				inTime := time.Since(began) < timeout
+				time.Sleep(timeout)
+				when(t, task, "all of them have ended", func() bool { return waiting == 0 })
+				if !inTime {
+					continue
+				}
+				if late > 0 {
+					t.Errorf("%d of %d events ended early, with their bytes there", late, n)
+				}
+				break
+			}
+			closeEach(t, task, fds...)
 		})
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // memory is what the process uses once garbage, the stacks of coroutines that have ended included, is collected.
@@ -73,7 +75,7 @@ func footprint(task Task, fn func(Task) error, n int) (stack, heap float64) {
 // A task that waits fits Go's smallest stack, of 2 KiB. What it takes in all is a figure that README gives.
 func TestParkedTaskIsSmall(t *testing.T) {
 	undebugged(t)
-	if raceEnabled {
+	if testenv.Race {
 		return // its frames are larger
 	}
 	eachDriver(t, func(t *testing.T, name string) {

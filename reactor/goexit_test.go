@@ -3,6 +3,8 @@ package reactor
 import (
 	"errors"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +36,105 @@ func TestGoexitEndsTask(t *testing.T) {
 			when(t, task, "all have ended", func() bool { return deferred == tasks })
 			must(t, "Sleep", task.Sleep(time.Millisecond))
 		})
+	})
+}
+
+// A coroutine that Goexit has ended is given back at once, and not when the loop ends: the number of goroutines does
+// not grow with the number of tasks and handlers that call Goexit.
+func TestGoexitGivesCoroutineBack(t *testing.T) {
+	const rounds, tasks = 50, 10
+	eachBackend(t, func(t *testing.T, name string) {
+		run(t, name, func(task Task) {
+			before := runtime.NumGoroutine()
+			for range rounds {
+				ended := 0
+				for i := range tasks {
+					task.Go(func(task Task) error {
+						defer func() { ended++ }()
+						if i%2 == 0 {
+							must(t, "Yield", task.Yield())
+						}
+						runtime.Goexit()
+						return nil
+					})
+				}
+				when(t, task, "all have ended", func() bool { return ended == tasks })
+			}
+			when(t, task, "the coroutines are given back", func() bool {
+				return runtime.NumGoroutine() <= before+tasks
+			})
+		})
+	})
+	t.Run("Handle", func(t *testing.T) {
+		eachBackend(t, func(t *testing.T, name string) {
+			ended := make(chan struct{}, 1)
+			s := start(t, name, Handle, func(c Conn) error {
+				defer func() { ended <- struct{}{} }()
+				data, err := c.Next()
+				if err == nil && data[0] == 'w' {
+					must(t, "Sleep", c.Task().Sleep(time.Microsecond))
+				}
+				runtime.Goexit()
+				return nil
+			})
+			before := runtime.NumGoroutine()
+			for i := range 2 * rounds {
+				c := s.dial(t)
+				c.Write([]byte{"wg"[i%2]})
+				<-ended
+				c.Close()
+			}
+			if !eventually(func() bool { return runtime.NumGoroutine() <= before+tasks }) {
+				t.Errorf("there were %d goroutines, and are %d after %d handlers have called Goexit",
+					before, runtime.NumGoroutine(), 2*rounds)
+			}
+			must(t, "Handle", s.stop(t))
+		})
+	})
+}
+
+// A goroutine that has the memory of a coroutine which a handler's Goexit has ended is not taken for the loop.
+func TestForeignAfterGoexit(t *testing.T) {
+	needsGoroutines(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4)) // or hardly any goroutine begins at the right moment
+	eachBackend(t, func(t *testing.T, name string) {
+		var loop atomic.Pointer[Loop]
+		s := start(t, name, Handle, func(c Conn) error {
+			loop.Store(c.c.loop)
+			runtime.Goexit()
+			return nil
+		}, WithErrors(func(error) {}))
+		over := make(chan struct{})
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				for {
+					select {
+					case <-over:
+						return
+					default:
+					}
+					var asked sync.WaitGroup
+					for range 2 {
+						asked.Go(func() {
+							if l := loop.Load(); l != nil && !l.elsewhere() {
+								t.Error("a goroutine is taken for the loop")
+							}
+						})
+					}
+					asked.Wait()
+				}
+			})
+		}
+		for range 300 {
+			c := s.dial(t)
+			c.Write([]byte("x"))
+			c.Read(make([]byte, 1))
+			c.Close()
+		}
+		close(over)
+		all.Wait()
+		must(t, "Handle", s.stop(t))
 	})
 }
 

@@ -51,15 +51,12 @@ func (g *Group) Loops() []*Loop { return append([]*Loop(nil), g.loops...) }
 // ErrLoopEnded, or ErrPostFull.
 func (g *Group) Go(fn func(Task) error) error { return g.loops[g.leastLoaded()].Go(fn) }
 
-// Stats asks each loop what it has done, and waits for the answers. It must not be called by what runs on one of them.
-func (g *Group) Stats() []Stats { return askStats(g.loops) }
-
 // Run runs the loops until no task is left on any of them and nothing is posted, or ctx ends, or one of them ends with
 // an error, which ends the others. It returns the cause of ctx's end, or the errors of the loops; see Loop.Run. A group
-// runs once; a second Run returns ErrLoopEnded.
+// runs once; a second Run returns ErrLoopEnded, or ErrLoopRunning. It is an error to call it on a loop.
 func (g *Group) Run(ctx context.Context) error {
 	if ctx == nil {
-		return errNoContext
+		return noContext("Run")
 	}
 	if err := g.run(ctx); err != nil {
 		return err
@@ -69,12 +66,18 @@ func (g *Group) Run(ctx context.Context) error {
 
 // run is Run without ctx's cause.
 func (g *Group) run(ctx context.Context) error {
+	here, _ := loopHere()
 	g.mu.Lock()
 	again := g.closed
-	g.closed = true
+	g.closed = again || here == nil
 	g.mu.Unlock()
-	if again {
+	switch {
+	case again && g.loops[0].state.Load() == ended:
 		return ErrLoopEnded
+	case again:
+		return ErrLoopRunning
+	case here != nil:
+		return errRunOnLoop
 	}
 	defer g.drop()
 	all, cancel := context.WithCancelCause(ctx)
@@ -191,7 +194,10 @@ func (l *Loop) rise() {
 // newOptions puts the options together.
 func newOptions(opts []Option) (options, error) {
 	opt := options{linger: defaultLinger, loops: 1, workers: defaultWorkers, backlog: defaultOffload}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return opt, fmt.Errorf("reactor: option %d of %d is nil", i+1, len(opts))
+		}
 		o(&opt)
 	}
 	if opt.debug == nil {
@@ -202,6 +208,8 @@ func newOptions(opts []Option) (options, error) {
 		return opt, fmt.Errorf("reactor: WithLoops(%d): it must be from 1 to %d", opt.loops, maxLoops)
 	case opt.linger < 0:
 		return opt, fmt.Errorf("reactor: WithLinger(%v): it must not be negative", opt.linger)
+	case opt.drain < 0:
+		return opt, fmt.Errorf("reactor: WithDrain(%v): it must not be negative", opt.drain)
 	case opt.busyPoll < 0:
 		return opt, fmt.Errorf("reactor: WithBusyPoll(%v): it must not be negative", opt.busyPoll)
 	}

@@ -31,7 +31,7 @@ func BenchmarkShortConnections(b *testing.B) {
 							})
 							b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "conns/s")
 							var most, all uint64
-							for _, stats := range s.Stats() {
+							for _, stats := range s.stats(b) {
 								most, all = max(most, stats.Accepted), all+stats.Accepted
 							}
 							b.ReportMetric(100*float64(most)/float64(all), "%busiest")

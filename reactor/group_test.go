@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -18,7 +19,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/eyewall/eyewall/event"
+	"github.com/eyewall/eyewall/internal/testenv"
 )
+
+// groupStats asks the group's loops for their Stats.
+func groupStats(t testing.TB, g *Group) []Stats {
+	t.Helper()
+	all, err := g.Stats(context.Background())
+	must(t, "Stats", err)
+	return all
+}
 
 // testGroup makes a group for a test.
 func testGroup(t testing.TB, name string, loops int, opts ...Option) *Group {
@@ -132,7 +142,7 @@ func TestGroupRestIsIdle(t *testing.T) {
 func TestGroupPostsHop(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		rounds := 40
-		if raceEnabled {
+		if testenv.Race {
 			rounds = 15
 		}
 		for round := range rounds {
@@ -223,7 +233,7 @@ func TestGroupLooksTwice(t *testing.T) {
 func TestGroupEndsTogether(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		rounds := 100
-		if raceEnabled {
+		if testenv.Race {
 			rounds = 30
 		}
 		for round := range rounds {
@@ -492,7 +502,7 @@ func TestGroupRunTwice(t *testing.T) {
 		ctx := context.Background()
 		g := testGroup(t, name, 2)
 		must(t, "Go", g.Go(func(Task) error {
-			wantErr(t, "Run while it runs", g.Run(ctx), ErrLoopEnded)
+			wantErr(t, "Run while it runs", g.Run(ctx), ErrLoopRunning)
 			must(t, "Close while it runs", g.Close())
 			for _, l := range g.Loops() {
 				wantErr(t, "the loop's Run while it runs", l.Run(ctx), errGroups)
@@ -503,7 +513,7 @@ func TestGroupRunTwice(t *testing.T) {
 			return nil
 		}))
 		var no context.Context
-		if err := g.Run(no); err != errNoContext {
+		if err := g.Run(no); !errors.Is(err, errNoContext) {
 			t.Errorf("Run without a context: %v", err)
 		}
 		for _, l := range g.Loops() {
@@ -724,7 +734,7 @@ func TestGroupServers(t *testing.T) {
 				t.Error("the task does not run")
 			}
 			accepted := uint64(0)
-			for _, s := range g.Stats() {
+			for _, s := range groupStats(t, g) {
 				accepted += s.Accepted
 				if s.Lag <= 0 || s.Turns == 0 {
 					t.Errorf("Stats: lag %v, %d turns", s.Lag, s.Turns)
@@ -743,7 +753,7 @@ func TestGroupServers(t *testing.T) {
 					t.Error("a port is still open")
 				}
 			}
-			for _, s := range g.Stats() { // of loops that have ended
+			for _, s := range groupStats(t, g) { // of loops that have ended
 				if s != (Stats{}) {
 					t.Errorf("Stats after the end: %+v", s)
 				}
@@ -780,7 +790,7 @@ func TestGroupServeErrors(t *testing.T) {
 			if left := fresher(descriptors(), before); len(left) > 0 {
 				t.Errorf("descriptors are left: %v", left)
 			}
-			for i, s := range g.Stats() { // of a group that does not run
+			for i, s := range groupStats(t, g) { // of a group that does not run
 				if s != (Stats{}) {
 					t.Errorf("Stats of loop %d before Run: %+v", i, s)
 				}
@@ -874,7 +884,7 @@ func TestGroupClosesWhatIsOpen(t *testing.T) {
 
 // A post to a loop that rests allocates nothing, on either loop, and leaves nobody looking in vain for the group's end.
 func TestGroupPostAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		return // the race detector allocates
 	}
 	eachDriver(t, func(t *testing.T, name string) {
@@ -965,6 +975,34 @@ func TestGroupGoexit(t *testing.T) {
 		wantErr(t, "Run", runGroup(t, g, context.Background()), errLoopGoexit)
 		if !ended.Load() {
 			t.Error("the task of another loop was left behind")
+		}
+	})
+}
+
+// A group that is dropped without Run or Close leaves no socket listening, and no file of one.
+func TestGroupDropped(t *testing.T) {
+	eachBackend(t, func(t *testing.T, name string) {
+		path := socketPath(t)
+		addr := func() string {
+			g, err := NewGroup(WithBackend(name), WithLoops(2))
+			must(t, "NewGroup", err)
+			addr, err := g.Serve(context.Background(), "tcp", ownHost+":0", func(Conn) error { return nil })
+			must(t, "Serve", err)
+			_, err = g.Serve(context.Background(), "unix", path, func(Conn) error { return nil })
+			must(t, "Serve", err)
+			return addr.String()
+		}()
+		gone := eventually(func() bool {
+			runtime.GC()
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				c.Close()
+			}
+			_, missing := os.Stat(path)
+			return errors.Is(err, unix.ECONNREFUSED) && os.IsNotExist(missing)
+		})
+		if !gone {
+			t.Error("its sockets are still open")
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // What is sent comes back, in the handler form.
@@ -40,7 +42,7 @@ func TestHandleEcho(t *testing.T) {
 			eachBackend(t, func(t *testing.T, name string) {
 				s := start(t, name, Handle, handle)
 				for _, size := range echoSizes {
-					if size <= 100_000 || !raceEnabled {
+					if size <= 100_000 || !testenv.Race {
 						exchange(t, s.dial(t), size)
 					}
 				}
@@ -90,7 +92,7 @@ func TestHandleHoldsNoStack(t *testing.T) {
 			ask(t, c, "ping")
 			ask(t, c, "pong")
 		}
-		stats := s.Stats()[0]
+		stats := s.stats(t)[0]
 		if n := runtime.NumGoroutine(); n > before {
 			t.Errorf("there were %d goroutines, and with %d connections there are %d", before, conns, n)
 		}

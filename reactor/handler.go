@@ -1,42 +1,29 @@
 package reactor
 
+import (
+	"errors"
+	"io"
+)
+
 // A handler is called on the coroutine that runs the loop, as a plain function: where it does not wait, that costs no
 // switch, and no stack stays with an idle connection. Where it does, it keeps that coroutine, and is a task like any
 // other from then on; the loop goes on on another one.
-
-// callQueue is the connections whose handler is to be called, the oldest first.
-type callQueue struct {
-	list []*conn
-	at   int // of list, what comes next
-}
-
-func (q *callQueue) n() int { return len(q.list) - q.at }
-
-func (q *callQueue) push(c *conn) { q.list = append(q.list, c) }
-
-func (q *callQueue) pop() *conn {
-	c := q.list[q.at]
-	q.list[q.at] = nil
-	if q.at++; q.at == len(q.list) {
-		q.list, q.at = q.list[:0], 0
-	}
-	return c
-}
 
 // due has c's handler called, if it has one that is not at work.
 func (c *conn) due() {
 	if c.lazy && !c.calling && !c.closing {
 		c.calling = true
-		c.loop.calls.push(c)
+		c.loop.calls.push(c.handle())
 	}
 }
 
 // callHandlers calls the handlers that are due now, on co; those that become due meanwhile come after the next Poll. It
 // returns early when co no longer carries the loop.
 func (l *Loop) callHandlers(co *coroutine) {
-	for n := l.calls.n(); n > 0; n-- {
-		c := l.calls.pop()
-		if !c.calling || c.closing { // closed meanwhile, and perhaps another one already
+	for n := l.calls.n; n > 0; n-- {
+		h := l.calls.pop()
+		c := h.c
+		if c.generation != h.generation || !c.calling { // closed meanwhile, and perhaps another one already
 			continue
 		}
 		t := co.task
@@ -45,8 +32,11 @@ func (l *Loop) callHandlers(co *coroutine) {
 			t.co, co.task = co, t
 		}
 		t.serve(c)
-		t.canceled, t.refusals = l.stopping, 0
-		c.touched = false
+		t.canceled, t.refusals, t.calls = l.stopping, 0, 0
+		c.touched, c.took = false, false
+		if c.in == nil && c.rare != nil { // else it hears of a deadline after the input
+			c.rare.read.news = false
+		}
 		l.running = t
 		l.stats.Calls++
 		if l.debug != nil {
@@ -68,14 +58,14 @@ func (l *Loop) callHandlers(co *coroutine) {
 func (t *task) call() (err error) {
 	returned := false
 	defer func() {
-		if !returned { // Goexit; see run
+		if !returned { // Goexit; see unwind
 			t.loop.running = nil
 			if err == nil {
 				err = errGoexit
 			}
 			t.loop.handled(t, err)
 			t.done = true
-			t.loop.bury(t)
+			t.loop.leave(t)
 		}
 	}()
 	t.try(&err)
@@ -97,6 +87,7 @@ func (t *task) try(err *error) {
 func (l *Loop) handled(t *task, err error) {
 	h := t.serves()
 	cause := t.leaveAll()
+	l.endLateOf(t)
 	t.forget()
 	if t.enlisted || t.queued { // it has waited, and is a task that ends now, or was woken without having waited
 		t.done = true
@@ -108,17 +99,11 @@ func (l *Loop) handled(t *task, err error) {
 	t.generation++
 	if c := h.c; c.generation == h.generation {
 		c.calling = false
-		switch {
-		case err != nil || c.readErr() != nil && !c.touched: // it knows of the end, or would be called for ever
+		if err == nil {
+			err = c.handlesOn()
+		}
+		if err != nil {
 			c.close()
-		default:
-			c.returnLent()
-			if c.readErr() != nil || c.in != nil && c.touched {
-				c.due()
-			}
-			if c.in == nil {
-				c.receive(false)
-			}
 		}
 	}
 	if err != nil {
@@ -126,11 +111,38 @@ func (l *Loop) handled(t *task, err error) {
 	}
 }
 
+var errNoProgress = errors.New("the handler was called twice and read nothing of the input that is there; it must read, or return an error")
+
+// handlesOn has the handler, which has returned nil, called again if there is something left for it. The error is not nil
+// if the connection is to be closed: with io.EOF, if the handler has seen the end of the input.
+func (c *conn) handlesOn() error {
+	c.returnLent()
+	end := c.in == nil && c.readErr() != nil
+	again := c.in != nil || end || c.rare != nil && c.rare.read.news
+	switch {
+	case end && !c.touched && !c.took:
+		return io.EOF
+	case again && !c.took && c.vain:
+		return c.wrap("read", errNoProgress)
+	}
+	c.vain = again && !c.took
+	if again {
+		c.due()
+	}
+	if c.in == nil {
+		c.receive(false)
+	}
+	return nil
+}
+
 // leaveLoop makes the call of a handler that has to wait a task like any other. The loop goes on on another coroutine.
 func (l *Loop) leaveLoop(t *task) {
 	l.carrier = nil
 	l.running = nil
 	l.stats.Waited++
+	if c := t.conn; c.in != nil { // it has not read what it was called for
+		c.markUnread()
+	}
 	l.enlist(t)
 	if l.debug != nil {
 		l.debug.enlists(t)

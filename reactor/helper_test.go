@@ -12,10 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,13 +21,11 @@ import (
 	"github.com/eyewall/eyewall/backend"
 	"github.com/eyewall/eyewall/backend/backendtest"
 	"github.com/eyewall/eyewall/event"
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // limit bounds every wait of a test: far above what a busy machine needs, and below what a person bears.
 const limit = 20 * time.Second
-
-// requireVar names the environment variable that lists backends, by commas, whose tests must not be skipped.
-const requireVar = "EYEWALL_REQUIRE"
 
 // own is the drivers under test; init adds one for each whose backends are spied on.
 var own = backend.Drivers()
@@ -78,15 +73,7 @@ func eachDriver(t *testing.T, test func(t *testing.T, name string)) {
 		name := fullName(d)
 		t.Run(name, func(t *testing.T) {
 			b, err := d.Open(backend.Config{})
-			if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
-				if required(d) {
-					t.Fatalf("%s is denied here, and %s asks for it: %v", name, requireVar, err)
-				}
-				t.Skipf("%s is denied here: %v", name, err)
-			}
-			if err != nil {
-				t.Fatalf("cannot open %s: %v", name, err)
-			}
+			testenv.Need(t, name, err)
 			b.Close()
 			test(t, name)
 		})
@@ -100,13 +87,6 @@ func fullName(d backend.Driver) string {
 	return d.Name + ":" + d.Rung
 }
 
-// required tells whether requireVar names the driver, its whole name or the family.
-func required(d backend.Driver) bool {
-	family, _, _ := strings.Cut(d.Name, "/")
-	list := strings.Split(os.Getenv(requireVar), ",")
-	return slices.Contains(list, fullName(d)) || slices.Contains(list, d.Name) || slices.Contains(list, family)
-}
-
 // spy is a backend that is checked for its contract, counts what is asked of it, and breaks when told to.
 type spy struct {
 	backend.Backend
@@ -118,11 +98,15 @@ type spy struct {
 	asked    map[backend.Kind]int // operations submitted
 	sends    []int                // bytes of each Send
 	cancels  int
+	piped    int // completions that lend a pipe
 	polls    int
 	wakes    int
 	closed   bool
 	startErr error // what Start is to return
 	pollErr  error // what Poll is to return from now on; what is in flight then is left there
+	sendErr  error // with which each Send is to end from now on, as if nothing had been sent
+
+	acceptErr error // of the connection that comes next, in place of that
 }
 
 var spies struct {
@@ -154,6 +138,11 @@ func (s *spy) Start() error {
 }
 
 func (s *spy) Submit(op *backend.Op) backend.Token {
+	if s.acceptErr != nil && op.Kind == backend.Accept {
+		once := *op
+		once.Multishot = false
+		op = &once
+	}
 	token := s.Backend.Submit(op)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,11 +177,21 @@ func (s *spy) Poll(dst []backend.Completion, until time.Duration) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range dst[:n] {
+		if s.sendErr != nil && s.flight[dst[i].Token] == backend.Send {
+			dst[i].N, dst[i].Err = 0, s.sendErr
+		}
+		if s.acceptErr != nil && s.flight[dst[i].Token] == backend.Accept && dst[i].N >= 0 {
+			unix.Close(dst[i].N)
+			dst[i].N, dst[i].Err, s.acceptErr = -1, s.acceptErr, nil
+		}
 		if !dst[i].More {
 			delete(s.flight, dst[i].Token)
 		}
 		if dst[i].Lease != 0 {
 			s.lent[dst[i].Lease] = len(dst[i].Data)
+			if dst[i].Data == nil {
+				s.piped++
+			}
 		}
 	}
 	return n, err
@@ -429,8 +428,8 @@ type offloaded struct {
 func (e *offloaded) Register(r event.Reactor) error {
 	r.Hold()
 	go func() {
+		defer e.loop.mustPost(func() { r.Ready(nil) }) // also if work calls t.Fatal
 		e.work()
-		e.loop.mustPost(func() { r.Ready(nil) })
 	}()
 	return nil
 }

@@ -17,6 +17,9 @@ import (
 // LISTEN_FDS and LISTEN_FDNAMES; see sd_listen_fds(3). A file is named as LISTEN_FDNAMES says. ListenFile and
 // Group.ServeFile take those that listen. The variables are removed, so that the processes which this one starts do not
 // take them for theirs, and a second call finds none. The caller closes the files. Any goroutine may call it.
+//
+// It is an error if the variables are not right: they are no numbers, or a descriptor that they promise is not open, or
+// is close-on-exec and so was not passed: this process has opened it itself. No file is returned then.
 func InheritedFiles() ([]*os.File, error) {
 	pid, count, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES")
 	if pid == "" || count == "" {
@@ -31,10 +34,16 @@ func InheritedFiles() ([]*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reactor: LISTEN_FDS is %q; it must be a number of descriptors", count)
 	}
+	const first = 3 // SD_LISTEN_FDS_START
+	for fd := first; fd < first+int(n); fd++ {
+		if err := wasPassed(fd); err != nil {
+			return nil, fmt.Errorf("reactor: LISTEN_FDS is %d, and descriptor %d was not passed to this process: %w",
+				n, fd, err)
+		}
+	}
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
 		os.Unsetenv(name)
 	}
-	const first = 3 // SD_LISTEN_FDS_START
 	named := strings.Split(names, ":")
 	var files []*os.File
 	for i := range int(n) {
@@ -46,6 +55,18 @@ func InheritedFiles() ([]*os.File, error) {
 		files = append(files, os.NewFile(uintptr(first+i), name))
 	}
 	return files, nil
+}
+
+// wasPassed returns why descriptor fd cannot have been passed to this process when that was started; else nil.
+func wasPassed(fd int) error {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	switch {
+	case err != nil:
+		return os.NewSyscallError("fcntl", err)
+	case flags&unix.FD_CLOEXEC != 0:
+		return errors.New("it is close-on-exec, as what a process opens for itself is")
+	}
+	return nil
 }
 
 // ListenFile listens on a socket that was made elsewhere. See ListenConfig.ListenFile.

@@ -223,3 +223,24 @@ func TestInheritedFiles(t *testing.T) {
 		}
 	}
 }
+
+// A descriptor that is not there, or that this process has opened itself, such as the runtime's, is not taken for one
+// that was passed: nothing is taken then.
+func TestInheritedFilesOfOthers(t *testing.T) {
+	leavesNothing(t)
+	mine, err := os.Open(os.DevNull)
+	must(t, "Open", err)
+	defer mine.Close()
+	fd := int(mine.Fd())
+	t.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	for _, n := range []int{fd - 2, 60_000} {
+		t.Setenv("LISTEN_FDS", strconv.Itoa(n))
+		files, err := InheritedFiles()
+		if len(files) > 0 || err == nil || !strings.Contains(err.Error(), "LISTEN_FDS is "+strconv.Itoa(n)) {
+			t.Errorf("with LISTEN_FDS %d, and descriptor %d its own: %d files, %v", n, fd, len(files), err)
+		}
+		if os.Getenv("LISTEN_FDS") == "" {
+			t.Error("the variables were removed")
+		}
+	}
+}

@@ -6,24 +6,6 @@ import (
 	"github.com/eyewall/eyewall/internal/timers"
 )
 
-// poison is what lent bytes are overwritten with when their time is over.
-const poison = 0xDB
-
-// lends is told what Next lends.
-func (d *debugging) lends(c *conn, data []byte) { d.lent[c] = data }
-
-// takesBack is called before that goes back.
-func (d *debugging) takesBack(c *conn) {
-	data, ok := d.lent[c]
-	if !ok {
-		return
-	}
-	delete(d.lent, c)
-	for i := range data {
-		data[i] = poison
-	}
-}
-
 // opens is told of a connection, and closes of its end; likewise of a listener.
 func (d *debugging) opens(c *conn)  { d.conns[c] = stack() }
 func (d *debugging) closes(c *conn) { delete(d.conns, c) }

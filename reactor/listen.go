@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -44,9 +45,10 @@ func Listen(t Task, network, address string) (*Listener, error) {
 }
 
 // Listen listens on a TCP address, or a Unix socket, for the task's loop. network is "tcp", "tcp4", "tcp6" or "unix";
-// address is as in net.Listen. For TCP an empty host means all addresses, of both families with "tcp", and port 0 a free
-// one, which Addr tells. For a Unix socket it is a path, whose file is removed when the listener is closed, or on Linux
-// an abstract name, which begins with '@'; see unix(7). Errors are *net.OpError.
+// address is as in net.Listen. For TCP an empty host or an unspecified address, be it 0.0.0.0 or ::, means all
+// addresses, of both families with "tcp", and port 0 a free one, which Addr tells; of a name it is the first IPv4
+// address, or else the first. For a Unix socket it is a path, whose file is removed when the listener is closed, or
+// on Linux an abstract name, which begins with '@'; see unix(7). Errors are *net.OpError.
 func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, error) {
 	s, err := t.current()
 	if err == nil {
@@ -75,11 +77,11 @@ func (cfg *ListenConfig) Listen(t Task, network, address string) (*Listener, err
 	return ln, nil
 }
 
-// listen makes a listener, on the first address for whose family the system is set up. It belongs to no loop yet.
+// listen makes a listener on one of addrs. It belongs to no loop yet.
 func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (ln *Listener, err error) {
 	var fd int
 	var addr netip.AddrPort
-	for _, addr = range addrs {
+	for _, addr = range toListenOn(network, addrs) {
 		fd, err = cfg.listenOn(network, addr)
 		if !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			break
@@ -91,13 +93,24 @@ func (cfg *ListenConfig) listen(network string, addrs []netip.AddrPort) (ln *Lis
 	return &Listener{fd: fd, addr: net.TCPAddrFromAddrPort(sock.Local(fd))}, nil
 }
 
+// toListenOn is the address to listen on, of those that a host has, as package net chooses it: the first IPv4 one, or
+// else the first. All addresses of both families are IPv6's, or IPv4's if the system is not set up for that.
+func toListenOn(network string, addrs []netip.AddrPort) []netip.AddrPort {
+	at := addrs[max(0, slices.IndexFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() }))]
+	if network == "tcp" && at.Addr().IsUnspecified() {
+		return []netip.AddrPort{
+			netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port()),
+			netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port()),
+		}
+	}
+	return []netip.AddrPort{at}
+}
+
 // listenUnix makes a listener on a Unix socket. It belongs to no loop yet.
 func (cfg *ListenConfig) listenUnix(name string) (*Listener, error) {
 	fd, err := sock.NewUnix()
 	if err == nil {
-		if err = cfg.setUpUnix(fd, name); err != nil {
-			unix.Close(fd)
-		}
+		err = orClose(fd, func() error { return cfg.setUpUnix(fd, name) })
 	}
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: unixNetwork, Addr: &net.UnixAddr{Name: name, Net: unixNetwork}, Err: err}
@@ -114,7 +127,23 @@ func socketFile(addr *net.UnixAddr) string {
 	return addr.Name
 }
 
+// check returns an error for a setting that no listener can have.
+func (cfg *ListenConfig) check() error {
+	for _, field := range []struct {
+		name  string
+		value int
+	}{{"Backlog", cfg.Backlog}, {"ReadBuffer", cfg.ReadBuffer}, {"SendBuffer", cfg.SendBuffer}} {
+		if field.value < 0 {
+			return fmt.Errorf("ListenConfig.%s is %d; it must not be negative (0 is the default)", field.name, field.value)
+		}
+	}
+	return nil
+}
+
 func (cfg *ListenConfig) setUpUnix(fd int, name string) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
 	if err := cfg.setBuffers(fd); err != nil {
 		return err
 	}
@@ -144,14 +173,16 @@ func (cfg *ListenConfig) listenOn(network string, addr netip.AddrPort) (int, err
 	if err != nil {
 		return -1, err
 	}
-	if err := cfg.setUp(fd, network, addr); err != nil {
-		unix.Close(fd)
-		return -1, err
+	if err := orClose(fd, func() error { return cfg.setUp(fd, network, addr) }); err != nil {
+		return -1, withZone(addr.Addr(), err)
 	}
 	return fd, nil
 }
 
 func (cfg *ListenConfig) setUp(fd int, network string, addr netip.AddrPort) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
 	for _, o := range []struct {
 		level, option, value int
 		wanted               bool

@@ -241,13 +241,13 @@ func TestPendingIsBounded(t *testing.T) {
 			dial(2 * maxPending)
 			take()
 			when(t, task, "it has stopped accepting", func() bool { return !ln.accepting })
-			pending := len(ln.pending) // io_uring takes what is there in one go, the others less
+			pending := ln.pending.n // io_uring takes what is there in one go, the others less
 			if pending < maxPending-1 {
 				t.Errorf("it has stopped accepting with %d connections pending; the bound is %d", pending, maxPending)
 			}
 			dial(maxPending)
 			must(t, "Sleep", task.Sleep(2*time.Millisecond))
-			if n := len(ln.pending); n != pending {
+			if n := ln.pending.n; n != pending {
 				t.Errorf("%d connections are pending; there were %d when it had stopped accepting", n, pending)
 			}
 			for taken < conns {

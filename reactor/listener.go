@@ -24,10 +24,10 @@ const (
 )
 
 // Listener accepts connections for a loop; Listen makes one. It implements net.Listener. Its methods, but Addr, are
-// for tasks of its loop.
+// for tasks of its loop, and give ErrWrongGoroutine to other goroutines: Shared makes one that is for any.
 type Listener struct {
 	loop *Loop
-	fd   int
+	fd   int // -1 once the socket is closed
 	addr net.Addr
 	unix bool   // it listens on a Unix socket
 	file string // the socket's, to be removed at its close; empty where it has none
@@ -37,9 +37,10 @@ type Listener struct {
 	closed    bool
 	leaving   bool // it closes when the accept has ended
 	token     backend.Token
-	pending   []int // accepted descriptors, the oldest first
-	waiters   waitList
-	err       error // why it accepts no more
+	pending   ring[int] // accepted descriptors
+	waiters   waitQueue
+	closers   waitQueue // of Close
+	err       error     // why it accepts no more
 	delay     time.Duration
 	retry     timers.Timer[expirer]
 
@@ -59,8 +60,13 @@ func (l *Loop) addListener(ln *Listener) {
 // Addr is the address that it listens on, a *net.TCPAddr or *net.UnixAddr. Any goroutine may call it.
 func (ln *Listener) Addr() net.Addr { return ln.addr }
 
-// FD is the listening descriptor. It stays the listener's.
-func (ln *Listener) FD() int { return ln.fd }
+// FD is the listening descriptor, or -1 once the listener is closed. It stays the listener's.
+func (ln *Listener) FD() int {
+	if ln.closed {
+		return -1
+	}
+	return ln.fd
+}
 
 // Accept is AcceptConn, for net.Listener. The net.Conn is a Conn.
 func (ln *Listener) Accept() (net.Conn, error) {
@@ -74,45 +80,95 @@ func (ln *Listener) Accept() (net.Conn, error) {
 // AcceptConn waits for a connection. Where the system has no descriptor or memory for one it goes on waiting, and tells
 // WithErrors. Once the listener is closed the error wraps ErrClosed, and once its deadline has passed, ErrDeadline.
 func (ln *Listener) AcceptConn() (Conn, error) {
-	if ln.loop.elsewhere() {
-		return Conn{}, ln.wrap(errWrongGoroutine)
+	t, err := ln.loop.enter()
+	if err != nil {
+		return Conn{}, ln.wrap(err)
 	}
-	t := ln.loop.running
-	if t == nil {
-		return Conn{}, ln.wrap(ErrNotTask)
-	}
-	for {
-		switch {
-		case ln.closed && !t.canceled: // of a loop that ends, both are true
-			return Conn{}, ln.wrap(ErrClosed)
-		case ln.expired:
-			return Conn{}, ln.wrap(ErrDeadline)
-		case len(ln.pending) > 0:
-			fd := ln.pending[0]
-			ln.pending = ln.pending[:copy(ln.pending, ln.pending[1:])]
-			return ln.loop.newAccepted(fd, ln.unix).handle(), nil
-		case ln.err != nil:
-			return Conn{}, ln.wrap(ln.err)
+	fd, err := ln.next(t)
+	if err != nil {
+		if t.canceled {
+			t.giveWay()
 		}
-		if err := t.refused(); err != nil {
-			return Conn{}, ln.wrap(err)
+		return Conn{}, ln.wrap(err)
+	}
+	return ln.loop.newAccepted(fd, ln.unix).handle(), nil
+}
+
+// next waits until there is a connection and it is t's turn to take it: those that wait are served in the order in which
+// they came.
+func (ln *Listener) next(t *task) (fd int, err error) {
+	w := &t.turn
+	for waited := false; ; waited = true {
+		switch {
+		case ln.pending.n > 0 && ln.waiters.serves(w) && (waited || !ln.expired): // it beats a deadline that has passed since
+			w.leave()
+			fd = ln.pending.pop()
+			ln.passOn()
+			return fd, nil
+		case ln.closed && !t.canceled: // of a loop that ends, both are true
+			err = ErrClosed
+		case ln.expired:
+			err = ErrDeadline
+		case ln.err != nil && ln.pending.n == 0:
+			err = ln.err
+		case t.canceled:
+			err = t.cause()
+		}
+		if err != nil {
+			w.leave()
+			ln.passOn()
+			return -1, err
 		}
 		ln.accept()
-		ln.waiters.wait(t)
+		if !waited {
+			ln.waiters.push(w)
+		}
+		t.park()
+	}
+}
+
+// passOn wakes the first task that waits if there is a connection for it.
+func (ln *Listener) passOn() {
+	if ln.pending.n > 0 {
+		ln.waiters.wakeFirst()
 	}
 }
 
 // Close stops listening. Connections that no Accept has taken are closed, and whoever waits for one gets ErrClosed.
-// Those that were taken stay. A Unix socket's file is removed. It does not wait.
+// Those that were taken stay. A Unix socket's file is removed.
+//
+// In a task, also one that is canceled, and in a handler Close returns when the socket is closed: nobody can connect
+// any more, and the address can be used again. That takes a turn or two of the loop, in which other tasks run. A
+// posted function cannot wait: there Close returns at once, and the loop closes the socket in its next turns.
 func (ln *Listener) Close() error {
-	if ln.loop.elsewhere() {
-		return ln.wrapOp("close", errWrongGoroutine)
-	}
-	if ln.closed {
-		return ln.wrapOp("close", ErrClosed)
+	if err := ln.usable(); err != nil {
+		return ln.wrapOp("close", err)
 	}
 	ln.close()
+	if t := ln.loop.running; t != nil {
+		ln.awaitClosed(t)
+	}
 	return nil
+}
+
+// usable checks that its caller runs on the loop and the listener is open.
+func (ln *Listener) usable() error {
+	switch {
+	case ln.loop.elsewhere():
+		return ErrWrongGoroutine
+	case ln.closed:
+		return ErrClosed
+	}
+	return nil
+}
+
+// awaitClosed waits until the socket is closed. A canceled task waits, too: the end depends on nobody but the loop.
+func (ln *Listener) awaitClosed(t *task) {
+	for ln.fd >= 0 {
+		t.waits = waitsForClose
+		ln.closers.park(t)
+	}
+	t.waits = waitsForOther
 }
 
 func (ln *Listener) close() {
@@ -127,22 +183,20 @@ func (ln *Listener) close() {
 	}
 	l.timers.Stop(&ln.retry)
 	l.timers.Stop(&ln.deadline)
-	for _, fd := range ln.pending {
-		l.discard(fd)
+	for ln.pending.n > 0 {
+		l.discard(ln.pending.pop())
 	}
-	ln.pending = nil
-	ln.waiters.release(l)
+	ln.waiters.wakeAll()
 	l.submit(backend.Op{Kind: backend.Close, FD: ln.fd, Sink: (*listenerCloser)(ln)})
 }
 
 // SetDeadline ends Accepts that wait at t, and later ones, with ErrDeadline, until it is set again; the zero Time
 // takes it away. Connections that have come meanwhile are kept.
 func (ln *Listener) SetDeadline(t time.Time) error {
-	l := ln.loop
-	l.elsewhere()
-	if ln.closed {
-		return ln.wrapOp("set", ErrClosed)
+	if err := ln.usable(); err != nil {
+		return ln.wrapOp("set", err)
 	}
+	l := ln.loop
 	ln.expired = false
 	l.timers.Stop(&ln.deadline)
 	if t.IsZero() {
@@ -161,12 +215,13 @@ type acceptDeadline Listener
 
 func (d *acceptDeadline) expire(l *Loop) {
 	d.expired = true
-	d.waiters.wake(l)
+	d.waiters.wakeAll()
 }
 
 // SetUnlinkOnClose tells whether the socket's file is removed when the listener is closed: that of one that Listen made
 // is, that of an inherited one is not. For other than Unix sockets it does nothing. See net.UnixListener.
 func (ln *Listener) SetUnlinkOnClose(unlink bool) {
+	ln.loop.mustBeHere()
 	ln.file = ""
 	if addr, ok := ln.addr.(*net.UnixAddr); ok && unlink && !ln.closed {
 		ln.file = socketFile(addr)
@@ -181,11 +236,8 @@ func (ln *Listener) unlink() {
 	}
 }
 
-// shut closes a listener that no loop has run.
-func (ln *Listener) shut() {
-	ln.unlink()
-	unix.Close(ln.fd)
-}
+// socket is the listener's.
+func (ln *Listener) socket() socket { return socket{ln.fd, ln.file} }
 
 // drain stops listening for good. What a server's listener has in the system's queue is served: where other processes
 // listen on the socket, too, the system may have told this one alone of it.
@@ -229,7 +281,6 @@ type acceptor Listener
 // Complete implements backend.Sink.
 func (a *acceptor) Complete(done *backend.Completion) {
 	ln := (*Listener)(a)
-	l := ln.loop
 	if !done.More {
 		ln.accepting = false
 	}
@@ -240,8 +291,8 @@ func (a *acceptor) Complete(done *backend.Completion) {
 	if !done.More {
 		ln.ended(done.Err)
 	}
-	if ln.server == nil || ln.err != nil {
-		ln.waiters.wake(l)
+	if ln.passOn(); ln.err != nil {
+		ln.waiters.wakeAll()
 	}
 }
 
@@ -255,8 +306,8 @@ func (ln *Listener) take(fd int) {
 		ln.server.take(l, fd)
 	default:
 		l.stats.Accepted++
-		ln.pending = append(ln.pending, fd)
-		if len(ln.pending) >= maxPending && ln.accepting && !ln.pausing {
+		ln.pending.push(fd)
+		if ln.pending.n >= maxPending && ln.accepting && !ln.pausing {
 			ln.pausing = true
 			l.backend.Cancel(ln.token)
 		}
@@ -270,10 +321,12 @@ func (ln *Listener) ended(err error) {
 	switch {
 	case ln.leaving:
 		ln.leave()
-	case ln.closed || paused && errors.Is(err, ErrCanceled):
-	case err == nil:
-		ln.again()
-	case outOfResources(err):
+	case ln.closed:
+	case err == nil || paused && errors.Is(err, ErrCanceled):
+		if ln.pending.n < maxPending { // they may all have been taken since it paused
+			ln.again()
+		}
+	case sock.Transient(err):
 		ln.pause(err)
 	default:
 		ln.err = err
@@ -282,7 +335,7 @@ func (ln *Listener) ended(err error) {
 
 // again goes on accepting where someone wants it.
 func (ln *Listener) again() {
-	if ln.server != nil || ln.waiters.head != nil {
+	if ln.server != nil || !ln.waiters.empty() {
 		ln.accept()
 	}
 }
@@ -302,21 +355,14 @@ func (ln *Listener) pause(err error) {
 
 func (ln *Listener) expire(*Loop) { ln.again() }
 
-func outOfResources(err error) bool {
-	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
-}
-
 // listenerCloser is a listener as the sink of its Close.
 type listenerCloser Listener
 
 // Complete implements backend.Sink.
 func (e *listenerCloser) Complete(*backend.Completion) {
 	ln := (*Listener)(e)
+	ln.fd = -1
+	ln.closers.wakeAll()
 	l := ln.loop
 	l.open--
 	for i := range l.listeners {

@@ -17,15 +17,17 @@ import (
 
 // Loop runs tasks on one thread, and waits for their events through one backend. New makes one, Run runs it, once.
 //
-// What any goroutine may call says so. Everything else that belongs to a loop (its tasks, connections, listeners) is for
-// what runs on it.
+// Methods that any goroutine may call say so. The others, and those of the loop's tasks, connections and listeners,
+// are for code that runs on the loop; other goroutines get ErrWrongGoroutine (see the package's documentation).
 type Loop struct {
 	backend  backend.Backend
 	choice   backend.Choice
 	caps     backend.Caps
 	opt      options
 	finished chan struct{} // closed when no task is left, and no posted function runs any more
-	state    *atomic.Int32 // fresh, running, ended; apart from the Loop, for the cleanup of one that was dropped
+	state    *atomic.Int32 // fresh, running, ended; it is unrun's
+	unrun    *unrun
+	thread   atomic.Int64 // that it runs on, or noThread, or unknownThread
 	posts    posts
 	offload  offload
 	debug    *debugging            // nil unless debug mode is on
@@ -57,17 +59,15 @@ type Loop struct {
 	result  error // of the one that has just ended
 	spare   *task // ended ones, to be used again
 	pool    pool
-	dead    []*coroutine     // that called Goexit
+	exiting *coroutine       // that Goexit is ending; nil but for a moment
 	waiters *waiter          // to be used again
-	queuers *queuer          // likewise
 	names   map[*task]string // that SetName has given; nil while it was not called
 
 	spareScopes *scope // likewise
 
 	conns      slab[conn]
-	spareConns *conn    // closed ones, to be used again
-	dirty      []*conn  // those with output that has not been submitted
-	unread     []unread // those that hold lent buffers which nobody has read yet
+	spareConns *conn   // closed ones, to be used again
+	dirty      []*conn // those with output that has not been submitted
 	listeners  []*Listener
 	lazies     int // connections with handlers
 	open       int // connections and listeners whose descriptor is not closed yet
@@ -75,11 +75,14 @@ type Loop struct {
 	spareOut   *output // to be used again
 	spareRare  *rare   // likewise
 
-	spareChunks *chunk // to be used again
+	input input // received, and not given back
+	pipes pipes // held by tasks that send them on
+
+	goroutine uintptr // of the coroutine that was resumed last; any goroutine may compare it: see elsewhere
 
 	running  *task      // the one that runs now; nil while none does
 	carrier  *coroutine // on which the loop's own code runs; nil while it is between two
-	calls    callQueue  // connections whose handler is to be called
+	calls    ring[Conn] // connections whose handler is to be called
 	stopping bool       // tasks are being canceled, for Run to end
 	cutters  int        // tasks of Shutdown's own
 	cut      error      // why their waits end then; nil for ErrCanceled
@@ -130,21 +133,55 @@ func newLoop(opt options, i int) (*Loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
-	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, cpu: cpu, state: new(atomic.Int32), finished: make(chan struct{})}
+	u := &unrun{backend: b}
+	l := &Loop{backend: b, choice: choice, caps: b.Caps(), opt: opt, cpu: cpu, state: &u.state, unrun: u,
+		finished: make(chan struct{}), pool: newPool()}
 	if opt.debug != nil {
 		l.debug = newDebugging(l, opt.debug)
 	}
+	l.input = newInput(l.caps)
 	l.completions = make([]backend.Completion, max(l.caps.Batch, 1))
-	type left struct {
-		state *atomic.Int32
-		b     backend.Backend
-	}
-	runtime.AddCleanup(l, func(left left) { // dropped without Run or Close
-		if left.state.CompareAndSwap(fresh, ended) {
-			left.b.Close()
-		}
-	}, left{l.state, b})
+	runtime.AddCleanup(l, (*unrun).drop, u)
 	return l, nil
+}
+
+// mustBeMade panics if the loop is the zero one.
+func (l *Loop) mustBeMade() {
+	if l.state == nil {
+		panic("reactor: the zero Loop was used; New makes one")
+	}
+}
+
+// unrun holds a loop's resources before it runs. It is apart from the Loop, for the cleanup of one that was dropped.
+type unrun struct {
+	state   atomic.Int32 // the loop's
+	backend backend.Backend
+	sockets []socket // of its group's servers
+}
+
+// socket is a listening one.
+type socket struct {
+	fd   int
+	file string // as a Listener has it
+}
+
+// drop frees the resources of a loop that was dropped without Run or Close.
+func (u *unrun) drop() {
+	if !u.state.CompareAndSwap(fresh, ended) {
+		return
+	}
+	u.backend.Close()
+	for _, s := range u.sockets {
+		s.shut()
+	}
+}
+
+// shut closes a listening socket that no loop has run, and removes its file.
+func (s socket) shut() {
+	if s.file != "" {
+		unix.Unlink(s.file)
+	}
+	unix.Close(s.fd)
 }
 
 // Backend tells which backend the loop runs on, and why not a better one. Any goroutine may call it.
@@ -163,6 +200,7 @@ func (l *Loop) Go(fn func(Task) error) error {
 // Close frees a loop that is not to be run. It is a no-op while Run runs, which frees it itself, and after, and for a
 // loop of a group. Any goroutine may call it.
 func (l *Loop) Close() error {
+	l.mustBeMade()
 	if l.group != nil {
 		return nil
 	}
@@ -187,7 +225,7 @@ func (l *Loop) free() error {
 		}
 	}
 	for _, ln := range l.listeners {
-		ln.shut()
+		ln.socket().shut()
 	}
 	l.conns, l.listeners = slab[conn]{}, nil
 	return err
@@ -202,11 +240,13 @@ func (l *Loop) free() error {
 //
 // Run returns the cause of ctx's end, a *PanicError, the backend's error, a *DeadlockError, or else the first error
 // that a task returned, other than io.EOF, where no WithErrors took it. A loop runs once; a second Run returns
-// ErrLoopEnded, or ErrLoopRunning.
+// ErrLoopEnded, or ErrLoopRunning. A task of another loop cannot call Run, which would hold up that loop: it is an
+// error.
 func (l *Loop) Run(ctx context.Context) error {
+	l.mustBeMade()
 	switch {
 	case ctx == nil:
-		return errNoContext
+		return noContext("Run")
 	case l.group != nil:
 		return errGroups
 	}
@@ -214,6 +254,9 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 func (l *Loop) run(ctx context.Context) error {
+	if here, _ := loopHere(); here != nil && here != l {
+		return errRunOnLoop
+	}
 	if !l.state.CompareAndSwap(fresh, running) {
 		if l.state.Load() == running {
 			return ErrLoopRunning
@@ -221,7 +264,7 @@ func (l *Loop) run(ctx context.Context) error {
 		return ErrLoopEnded
 	}
 	l.ctx = ctx
-	// The loop has a goroutine of its own since a task that calls Goexit ends, at last, the goroutine that carried it.
+	// The loop has a goroutine of its own since it locks the thread, and Run's caller may be locked to another one.
 	result := make(chan error, 1)
 	go l.main(ctx, result)
 	return <-result

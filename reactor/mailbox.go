@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 )
 
@@ -54,7 +53,7 @@ func (m *Mailbox[T]) Send(value T) error {
 func (m *Mailbox[T]) Receive(t Task) (T, error) {
 	s, err := t.current()
 	if err == nil && s.loop != m.loop {
-		err = fmt.Errorf("reactor: the mailbox is another loop's: %w", ErrNotTask)
+		err = ErrWrongGoroutine
 	}
 	if err != nil {
 		return *new(T), err
@@ -69,7 +68,7 @@ func (m *Mailbox[T]) Receive(t Task) (T, error) {
 func (m *Mailbox[T]) take() (value T, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.values.n > 0 && m.waiters.first() == nil {
+	if m.values.n > 0 && m.waiters.candidate() == nil {
 		return m.values.pop(), true
 	}
 	m.awaited = true
@@ -88,9 +87,9 @@ func (m *Mailbox[T]) wait(s *task) (T, error) {
 func (m *Mailbox[T]) arrive() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for w := m.waiters.first(); w != nil && m.values.n > 0; w = m.waiters.first() {
+	for w := m.waiters.candidate(); w != nil && m.values.n > 0; w = m.waiters.candidate() {
 		w.slot.(*slot[T]).give(m.values.pop())
-		m.waiters.grant(w)
+		w.grant()
 	}
-	m.posted, m.awaited = false, m.waiters.first() != nil
+	m.posted, m.awaited = false, m.waiters.candidate() != nil
 }

@@ -14,7 +14,6 @@ func (t Task) SetName(name string) {
 		return
 	}
 	l := t.t.loop
-	l.elsewhere()
 	if l.names == nil {
 		l.names = map[*task]string{}
 	}
@@ -33,13 +32,11 @@ func (t Task) Name() string {
 	return t.t.name()
 }
 
-func (t *task) name() string { return t.nameOf(t.childFn()) }
-
-// nameOf is t's name, where fn is what t runs as a child of a group; nil where it is none.
-func (t *task) nameOf(fn func(Task) error) string {
+func (t *task) name() string {
 	if name, ok := t.loop.names[t]; ok {
 		return name
 	}
+	fn := t.childFn()
 	if fn == nil {
 		fn = t.fn
 	}
@@ -59,14 +56,8 @@ func (t *task) childFn() func(Task) error {
 	if t.scope == nil {
 		return nil
 	}
-	from := t.outermost().from
-	if from == nil || from.group == nil {
-		return nil
-	}
-	for c := from.group.first; c != nil; c = c.next {
-		if c.task == t {
-			return c.fn
-		}
+	if c := t.outermost().child; c != nil {
+		return c.fn
 	}
 	return nil
 }

@@ -37,7 +37,18 @@ func (c *conn) wrap(op string, err error) error {
 	return &e.OpError
 }
 
-func opErrorClosed(op string) error { return (*conn)(nil).wrap(op, ErrClosed) }
+// closedError is that of a call on a connection that is closed, whose addresses nobody knows any more.
+func (h Conn) closedError(op string) error { return h.closed().wrap(op, ErrClosed) }
+
+// closed stands in errors for the connection, which is closed: nil for a TCP one.
+func (h Conn) closed() *conn {
+	if h.unix {
+		return closedUnix
+	}
+	return nil
+}
+
+var closedUnix = &conn{connState: connState{unix: true, shutting: true}}
 
 // opError is an *net.OpError with what it refers to, in one piece: where many peers reset at once, each is an error.
 type opError struct {

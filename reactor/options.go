@@ -35,21 +35,22 @@ const defaultLinger = 5 * time.Second
 // the environment variable EYEWALL_BACKEND does, else "auto".
 func WithBackend(name string) Option { return func(o *options) { o.backend = name } }
 
-// WithConfig sizes the backend.
+// WithConfig sizes the backend. Of its receive buffers tasks can hold a quarter while they wait (see Conn.Next).
 func WithConfig(c backend.Config) Option { return func(o *options) { o.config = c } }
 
-// WithLinger bounds how long a connection that is closed goes on sending what was written (default 5 s). A negative d is
-// an error.
+// WithLinger bounds how long a connection that is closed goes on sending the bytes that were written (default 5 s). Then
+// the rest is dropped and the peer gets a reset; see Conn.Close. A negative d is an error.
 func WithLinger(d time.Duration) Option { return func(o *options) { o.linger = d } }
 
 // WithDrain has Serve and Handle end as by Shutdown: when their context ends they stop accepting, and connections
-// have d to come to their end. What is left then is cut short, and the error is a *ShutdownError.
+// have d to come to their end. Those that are left then are cut short, and the error is a *ShutdownError. A negative
+// d is an error.
 func WithDrain(d time.Duration) Option { return func(o *options) { o.drain = d } }
 
-// WithErrors has report called with each error that nobody else sees: those that tasks return, other than io.EOF, and
-// *AcceptError. It is called on the loop and must not block; a server with several loops may call it from all at once.
-// Without it Run returns the first error of a task, Serve drops its connections' errors, and a pause in accepting is
-// logged with slog.
+// WithErrors has report called with each error that nobody else sees: those that tasks and handlers return, other than
+// io.EOF itself, *AcceptError, and *UnsentError of connections whose written bytes were lost. It is called on the loop
+// and must not block; a server with several loops may call it from all at once. Without it Run returns the first error
+// of a task, and slog is told of the errors of connections at the level Debug and of pauses in accepting at Warn.
 func WithErrors(report func(error)) Option { return func(o *options) { o.errors = report } }
 
 // WithPanicsContained makes a panic end its task only, as an error for WithErrors, in place of the whole loop.
@@ -88,8 +89,8 @@ type Listening struct {
 	Addr    net.Addr       // where it can be reached
 	Backend backend.Choice // what carries it
 	Loops   int
-	// Stats asks each loop what it has done, and waits for the answers. Any goroutine may call it that no loop runs on.
-	Stats func() []Stats
+	// Stats is Group.Stats. Any goroutine may call it but those that run a loop.
+	Stats func(context.Context) ([]Stats, error)
 	// Dump is Group.Dump: what each task does. Any goroutine may call it that no loop runs on.
 	Dump func(context.Context) (Dump, error)
 }

@@ -28,8 +28,12 @@ type posts struct {
 
 // Post has fn called on the loop, between tasks, soon; functions of one goroutine in their order. fn must not wait:
 // to do that it starts a task. Any goroutine may call Post, at any time. The error is ErrLoopEnded, or ErrPostFull
-// when 65,536 are waiting; fn is not called then.
+// when 65,536 are waiting; fn is not called then. A nil fn is a panic.
 func (l *Loop) Post(fn func()) error {
+	l.mustBeMade()
+	if fn == nil {
+		panic("reactor: Post was given a nil function")
+	}
 	p := &l.posts
 	p.mu.Lock()
 	switch {
@@ -51,10 +55,10 @@ func (l *Loop) Post(fn func()) error {
 }
 
 // mustPost posts fn, and waits while too much is posted. It is for goroutines that may be held up. The error is
-// ErrLoopEnded.
+// ErrLoopEnded, or ErrPostFull on the loop, which would wait for itself.
 func (l *Loop) mustPost(fn func()) error {
 	for {
-		if err := l.Post(fn); err != ErrPostFull {
+		if err := l.Post(fn); err != ErrPostFull || l.isHere() {
 			return err
 		}
 		time.Sleep(time.Millisecond)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // primitive is something that tasks wait for, one after the other: wait does, and grant lets n go on.
@@ -276,7 +278,7 @@ func TestMutex(t *testing.T) {
 				}
 				return nil
 			}))
-			if entered == 0 || m.locked || m.waiters.head != nil {
+			if entered == 0 || m.locked || !m.waiters.empty() {
 				t.Errorf("%d got it; it is locked: %v", entered, m.locked)
 			}
 			if !m.TryLock() || m.TryLock() {
@@ -518,7 +520,7 @@ func TestQueueClosed(t *testing.T) {
 // Waiting allocates nothing once the loop is warm.
 func TestPrimitivesAllocateNothing(t *testing.T) {
 	undebugged(t)
-	if raceEnabled {
+	if testenv.Race {
 		return
 	}
 	eachDriver(t, func(t *testing.T, name string) {

@@ -1,13 +1,11 @@
 package reactor
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Promise is a result that comes later, for any number of tasks of one loop to wait for. It is set once. The zero Promise
 // is for what runs on that loop; one that NewPromise makes can also be set from elsewhere.
 type Promise[T any] struct {
+	owner   owner
 	value   T
 	err     error
 	set     bool
@@ -16,7 +14,11 @@ type Promise[T any] struct {
 }
 
 // NewPromise makes a promise for l's tasks that any goroutine can set, by Post. Any goroutine may call it.
-func NewPromise[T any](l *Loop) *Promise[T] { return &Promise[T]{loop: l} }
+func NewPromise[T any](l *Loop) *Promise[T] {
+	p := &Promise[T]{loop: l}
+	p.owner.loop.Store(l)
+	return p
+}
 
 // Post has the promise set, soon, by Set: for a promise that NewPromise has made. The error is ErrLoopEnded, or
 // ErrPostFull; the promise is not set then. Any goroutine may call it.
@@ -32,6 +34,7 @@ var errNoLoop = errors.New("reactor: Post needs a Promise that NewPromise has ma
 // Set gives the promise its result, an error or a value, and tells whether it was the first to do so: later ones change
 // nothing. It does not wait.
 func (p *Promise[T]) Set(value T, err error) bool {
+	p.owner.mustBeHere()
 	if p.set {
 		return false
 	}
@@ -41,11 +44,14 @@ func (p *Promise[T]) Set(value T, err error) bool {
 }
 
 // Done tells whether the promise is set.
-func (p *Promise[T]) Done() bool { return p.set }
+func (p *Promise[T]) Done() bool {
+	p.owner.mustBeHere()
+	return p.set
+}
 
 // Wait waits until the promise is set, and returns what with. Where the task is canceled before, the error is why.
 func (p *Promise[T]) Wait(t Task) (T, error) {
-	s, err := t.current()
+	s, err := p.owner.enter(t)
 	if err == nil && !p.set {
 		err = p.wait(s)
 	}
@@ -58,7 +64,7 @@ func (p *Promise[T]) Wait(t Task) (T, error) {
 func (p *Promise[T]) wait(s *task) error {
 	if p.loop != nil {
 		if s.loop != p.loop {
-			return fmt.Errorf("reactor: the promise is another loop's: %w", ErrNotTask)
+			return ErrWrongGoroutine
 		}
 		p.loop.outside++
 		defer func() { p.loop.outside-- }()

@@ -8,6 +8,7 @@ var ErrQueueClosed = errors.New("reactor: the queue is closed")
 // Queue takes values from tasks of one loop to others, first in, first out: it is what a channel is between goroutines.
 // Tasks that wait for it are served in the order in which they came. NewQueue makes one; the zero Queue holds one value.
 type Queue[T any] struct {
+	owner            owner
 	values           ring[T]
 	capacity         int
 	closed           bool
@@ -25,19 +26,22 @@ type slot[T any] struct {
 func NewQueue[T any](capacity int) *Queue[T] { return &Queue[T]{capacity: capacity} }
 
 // Len is the number of values in the queue.
-func (q *Queue[T]) Len() int { return q.values.n }
+func (q *Queue[T]) Len() int {
+	q.owner.mustBeHere()
+	return q.values.n
+}
 
 // Put puts value in. While the queue is full it waits, until there is room, or t is canceled: then the error is why,
 // and value is not in the queue. A canceled task may put in what there is room for. The error is ErrQueueClosed once
 // the queue is closed, also where Put waits.
 func (q *Queue[T]) Put(t Task, value T) error {
-	s, err := t.current()
+	s, err := q.owner.enter(t)
 	switch {
 	case err != nil:
 		return err
 	case q.closed:
 		return ErrQueueClosed
-	case q.TryPut(value):
+	case q.tryPut(value):
 		return nil
 	}
 	return q.waitToPut(s, value)
@@ -45,9 +49,14 @@ func (q *Queue[T]) Put(t Task, value T) error {
 
 // TryPut puts value in if the queue is open and has room, and tells whether it has.
 func (q *Queue[T]) TryPut(value T) bool {
-	if w := q.getters.first(); w != nil && !q.closed { // and so it is empty
+	q.owner.mustBeHere()
+	return q.tryPut(value)
+}
+
+func (q *Queue[T]) tryPut(value T) bool {
+	if w := q.getters.candidate(); w != nil && !q.closed { // and so it is empty
 		w.slot.(*slot[T]).give(value)
-		q.getters.grant(w)
+		w.grant()
 		return true
 	}
 	if q.closed || q.values.n >= max(q.capacity, 1) {
@@ -61,11 +70,11 @@ func (q *Queue[T]) TryPut(value T) bool {
 // is why, and no value is lost. A canceled task gets what is there. The error is ErrQueueClosed once the queue is closed
 // and empty, also where Get waits.
 func (q *Queue[T]) Get(t Task) (T, error) {
-	s, err := t.current()
+	s, err := q.owner.enter(t)
 	if err != nil {
 		return *new(T), err
 	}
-	if value, ok := q.TryGet(); ok {
+	if value, ok := q.tryGet(); ok {
 		return value, nil
 	}
 	if q.closed {
@@ -76,21 +85,27 @@ func (q *Queue[T]) Get(t Task) (T, error) {
 
 // TryGet takes the oldest value out if there is one, and tells whether there was.
 func (q *Queue[T]) TryGet() (value T, ok bool) {
+	q.owner.mustBeHere()
+	return q.tryGet()
+}
+
+func (q *Queue[T]) tryGet() (value T, ok bool) {
 	if q.values.n == 0 {
 		return value, false
 	}
 	value = q.values.pop()
-	if w := q.putters.first(); w != nil {
+	if w := q.putters.candidate(); w != nil {
 		from := w.slot.(*slot[T])
 		from.done = true
 		q.values.push(from.value)
-		q.putters.grant(w)
+		w.grant()
 	}
 	return value, true
 }
 
 // Close closes the queue: Put is refused from now on, Get when it is empty. It does not wait, and may be called again.
 func (q *Queue[T]) Close() {
+	q.owner.mustBeHere()
 	q.closed = true
 	q.putters.grantAll()
 	q.getters.grantAll()

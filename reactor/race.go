@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,9 @@ type race struct {
 	tried   []attempt // whose sockets are still open
 	winner  attempt   // once there is one
 	won     bool
-	err     error // of the first attempt that failed
+	err     error // of an attempt that failed; see failed
+
+	failedAt *place // of which err is
 }
 
 // attempt is to connect to one place.
@@ -78,7 +81,7 @@ func (e *race) start(r event.Reactor) bool {
 		token := r.Submit(backend.Op{Kind: backend.Connect, FD: fd, Addr: raw})
 		e.tried = append(e.tried, attempt{at, fd, token})
 		if e.delay >= 0 && e.next < len(e.places) {
-			r.Timer(r.Now() + e.delay)
+			r.Timer(e.loop.after(e.delay))
 		}
 		return true
 	}
@@ -123,11 +126,17 @@ func (e *race) Resume(r event.Reactor, c *backend.Completion) (bool, error) {
 	return true, e.err
 }
 
-// failed keeps the first error.
+// failed keeps the first error; one that tells of no more than that a family is missing only until there is one of the
+// other family.
 func (e *race) failed(at *place, err error) {
-	if e.err == nil {
-		e.err = e.dialer.wrap(e.network, at, err)
+	if e.err == nil || missesFamily(e.err) && e.failedAt.ip.Addr().Is4() != at.ip.Addr().Is4() {
+		e.err, e.failedAt = e.dialer.wrap(e.network, at, withZone(at.ip.Addr(), err)), at
 	}
+}
+
+// missesFamily reports whether err says that the system has no address, or no route, of an address's family.
+func missesFamily(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENETUNREACH)
 }
 
 // toItself tells whether the system chose the port that it was to connect to, and so connected the socket to itself,

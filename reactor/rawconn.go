@@ -16,33 +16,52 @@ import (
 // ready, up to the deadline that is set when they begin. What they read is not what has been received already, and what
 // they write goes before what Write has gathered, which Flush sends. See syscall.RawConn.
 func (h Conn) SyscallConn() (syscall.RawConn, error) {
-	if h.FD() < 0 {
-		return nil, opErrorClosed("raw")
+	c, err := h.open()
+	if err != nil {
+		return nil, c.wrap("raw", err)
 	}
-	return rawConn{h.c.loop, h}, nil
+	return rawConn{c.loop, h}, nil
 }
 
-// SyscallConn gives access to the listening descriptor, for tasks of the loop. See syscall.RawConn.
+// SyscallConn gives access to the listening descriptor, for code that runs on the loop. As package net's, it is for
+// Control: Read and Write are EINVAL. See syscall.RawConn.
 func (ln *Listener) SyscallConn() (syscall.RawConn, error) {
-	if ln.closed {
-		return nil, ln.wrapOp("raw", ErrClosed)
+	if err := ln.usable(); err != nil {
+		return nil, ln.wrapOp("raw", err)
 	}
-	return rawConn{ln.loop, ln}, nil
+	return rawListening{ln}, nil
 }
+
+// rawListening implements syscall.RawConn.
+type rawListening struct{ ln *Listener }
+
+// Control implements syscall.RawConn.
+func (r rawListening) Control(f func(fd uintptr)) error {
+	if err := r.ln.usable(); err != nil {
+		return r.ln.wrapOp("raw-control", err)
+	}
+	f(uintptr(r.ln.fd))
+	return nil
+}
+
+// Read implements syscall.RawConn.
+func (rawListening) Read(func(fd uintptr) bool) error { return unix.EINVAL }
+
+// Write implements syscall.RawConn.
+func (rawListening) Write(func(fd uintptr) bool) error { return unix.EINVAL }
 
 // rawConn implements syscall.RawConn.
 type rawConn struct {
 	loop *Loop
-	of   interface {
-		descriptor() int // -1 once it is closed
-		left(write bool) (left time.Duration, expired bool)
-		wrapOp(op string, err error) error
-	}
+	of   Conn
 }
 
 // Control implements syscall.RawConn.
 func (r rawConn) Control(f func(fd uintptr)) error {
-	fd := r.of.descriptor()
+	if r.loop.elsewhere() {
+		return r.of.wrapOp("raw-control", ErrWrongGoroutine)
+	}
+	fd := r.of.FD()
 	if fd < 0 {
 		return r.of.wrapOp("raw-control", ErrClosed)
 	}
@@ -57,15 +76,12 @@ func (r rawConn) Read(f func(fd uintptr) bool) error { return r.wait("raw-read",
 func (r rawConn) Write(f func(fd uintptr) bool) error { return r.wait("raw-write", unix.POLLOUT, f) }
 
 func (r rawConn) wait(op string, events int16, f func(fd uintptr) bool) error {
-	if r.loop.elsewhere() {
-		return r.of.wrapOp(op, errWrongGoroutine)
-	}
-	t := r.loop.running
-	if t == nil {
-		return r.of.wrapOp(op, ErrNotTask)
+	t, err := r.loop.enter()
+	if err != nil {
+		return r.of.wrapOp(op, err)
 	}
 	for {
-		fd := r.of.descriptor()
+		fd := r.of.FD()
 		if fd < 0 {
 			return r.of.wrapOp(op, ErrClosed)
 		}
@@ -82,8 +98,6 @@ func (r rawConn) wait(op string, events int16, f func(fd uintptr) bool) error {
 	}
 }
 
-func (h Conn) descriptor() int { return h.FD() }
-
 func (h Conn) left(write bool) (time.Duration, bool) {
 	c := h.c
 	if c.rare == nil {
@@ -97,38 +111,34 @@ func (h Conn) left(write bool) (time.Duration, bool) {
 }
 
 func (h Conn) wrapOp(op string, err error) error {
-	if h.FD() < 0 {
-		return opErrorClosed(op)
+	if err == ErrWrongGoroutine {
+		return h.closed().wrap(op, err)
 	}
-	return h.c.wrap(op, err)
-}
-
-func (ln *Listener) descriptor() int {
-	if ln.closed {
-		return -1
+	c, closed := h.open()
+	if closed != nil {
+		err = closed
 	}
-	return ln.fd
+	return c.wrap(op, err)
 }
-
-func (ln *Listener) left(bool) (time.Duration, bool) { return ln.loop.left(&ln.deadline), ln.expired }
 
 // File returns a duplicate of the connection's socket. Each is closed by itself, and closing one leaves the other open.
 // It is non-blocking. Whoever reads or writes it must know what has been received, and what is yet to be sent: Flush
 // sends it.
 func (h Conn) File() (*os.File, error) {
-	if h.FD() < 0 {
-		return nil, opErrorClosed("file")
+	c, err := h.open()
+	if err != nil {
+		return nil, c.wrap("file", err)
 	}
-	f, err := dupFile(h.FD(), h.LocalAddr(), h.RemoteAddr().String())
-	return f, h.c.wrap("file", err)
+	f, err := dupFile(int(c.fd), c.localAddr(), c.remoteAddr().String())
+	return f, c.wrap("file", err)
 }
 
 // File returns a duplicate of the listening socket, for a process that goes on listening: pass it by exec.Cmd's
 // ExtraFiles, and there take it over by ListenFile. Each is closed by itself. A Unix socket's file is still removed
 // at the listener's close, unless SetUnlinkOnClose says otherwise.
 func (ln *Listener) File() (*os.File, error) {
-	if ln.closed {
-		return nil, ln.wrapOp("file", ErrClosed)
+	if err := ln.usable(); err != nil {
+		return nil, ln.wrapOp("file", err)
 	}
 	f, err := dupFile(ln.fd, ln.addr, "")
 	if err != nil {

@@ -2,56 +2,27 @@ package reactor
 
 import (
 	"io"
-	"time"
 
 	"github.com/eyewall/eyewall/backend"
 )
 
-const (
-	// maxUnread bounds what a connection receives before somebody reads it. Beyond that it stops receiving, and TCP
-	// holds the peer back.
-	maxUnread = 256 << 10
-	// maxKeep bounds how long received bytes that nobody reads keep a shared receive buffer from being used again; then
-	// they are copied out of it.
-	maxKeep = 10 * time.Millisecond
-)
-
-// chunk is received bytes.
-type chunk struct {
-	data  []byte
-	lease backend.Lease // zero once they are copied out of the receive buffer
-	piped uint32        // how many are in a pipe, under lease; data is nil then
-	next  *chunk
-}
-
-func (in *chunk) size() int { return len(in.data) + int(in.piped) }
-
-// first is the first chunk, which there is, in memory.
-func (c *conn) first() *chunk {
-	if c.in.piped != 0 {
-		c.in.unpipe(c.loop)
-	}
-	return c.in
-}
-
-// Next waits until something has arrived and lends it, without a copy: the bytes are the caller's, to change even,
-// until the connection is next read or closed. Keep them no longer than needed, for they hold a receive buffer that
-// all connections of the loop share. At the end of the stream the error is io.EOF. Everything that arrived before an
-// error comes before it.
+// Next waits until something has arrived and lends it: the bytes are the caller's, to change even, until the connection
+// is next read or closed, or Release is called. If another task does that, they stay the caller's until it reads the
+// connection again, or ends. At the end of the stream the error is io.EOF. Everything that arrived before an error
+// comes before it.
+//
+// The bytes lie in a receive buffer, which all connections of the loop share. Tasks may hold a quarter of these buffers
+// while they wait for something else. If others hold that many, Next lends a copy instead, so that they keep nobody from
+// receiving. Both are right at any time; copying costs time and memory.
 func (h Conn) Next() ([]byte, error) {
 	if err := h.awaitInput(false); err != nil {
 		return nil, err
 	}
 	c := h.c
-	in := c.first()
-	data := in.data
-	c.returnLent() // what another reader got while this one waited
-	c.lent = in.lease
-	if d := c.loop.debug; d != nil {
-		d.lends(c, data)
-	}
-	c.consumed(len(data))
-	return data, nil
+	c.first()      // which may be in a pipe
+	c.returnLent() // another reader may have got some while this one waited
+	c.lent = c.take()
+	return c.lent.data, nil
 }
 
 // Read reads what has arrived, at least one byte, waiting until there is one. See Next for what it returns at the end,
@@ -72,78 +43,94 @@ func (h Conn) Read(p []byte) (int, error) {
 		n += moved
 		if moved < len(in.data) {
 			in.data = in.data[moved:]
-			c.inBytes -= uint32(moved)
-			c.touched = true
+			c.in.bytes -= uint32(moved)
+			c.took = true
 			c.markUnread()
+			c.readers.wakeFirst()
 			break
 		}
-		lease := in.lease
-		c.consumed(moved)
-		c.loop.backend.Release(lease)
+		c.loop.drop(c.pop())
 	}
 	return n, nil
 }
 
-// awaitInput takes back what Next has lent and waits until there is a chunk. An idle task has its frame, and those below
-// it, on a stack that is cold by the time it goes on: they are kept few and small, and what they rarely call apart. In a
-// pipe says that the bytes are only to be sent on.
+// awaitInput takes back the bytes that Next has lent and waits until there is a chunk and it is this task's turn to read.
+// The task that has waited longest reads first. An idle task has its frame, and those below it, on a stack that is cold by
+// the time it goes on: they are kept few and small, and calls that are rare are made from elsewhere. inPipe says that the
+// bytes are only to be sent on.
 func (h Conn) awaitInput(inPipe bool) error {
 	c, t, err := h.enter()
+	if err != ErrWrongGoroutine {
+		h.endLate()
+	}
 	if err != nil {
 		return readError(c, err)
 	}
-	if c.loop.elsewhere() {
-		return readError(c, errWrongGoroutine)
-	}
 	c.returnLent()
-	for c.in == nil || c.readExpired() {
+	for waited := false; ; waited = true {
+		// Input that came before the deadline beats it. A handler that was called for input counts as having waited.
+		if c.in != nil && c.readers.serves(&t.turn) && (waited || !c.readExpired() || c.calling && !c.took) {
+			t.turn.leave()
+			return nil
+		}
 		if err := c.noInput(t, inPipe); err != nil {
 			return readError(c, err)
 		}
-		c.readers.push(t)
+		if !waited {
+			c.readers.push(&t.turn)
+		}
 		t.park()
-		c.readers.remove(t)
 		if c.generation != h.generation {
-			return opErrorClosed("read")
+			return h.closedError("read")
 		}
 	}
-	return nil
 }
 
-// noInput returns why t must not wait for input; if it may, there is a receive in flight.
+// noInput returns why t must not wait for input, after t has left the queue. If it may wait, there is a receive in
+// flight.
 //
 //go:noinline
 func (c *conn) noInput(t *task, inPipe bool) error {
 	var err error
+	canceled := false
 	switch {
 	case c.readExpired():
 		err = ErrDeadline
-	case c.readErr() != nil:
-		return c.readErr()
-	case t.canceled:
-		h := c.handle()
-		if err = t.refused(); c.generation != h.generation {
-			return err
+		c.rare.read.news = false
+	case c.in == nil && c.readErr() != nil:
+		if err = c.readErr(); c.rare != nil && err == c.rare.writeErr {
+			c.rare.told = true
 		}
+	case t.canceled:
+		err, canceled = t.cause(), true
 	default:
-		c.receive(inPipe)
+		if c.in == nil {
+			c.receive(inPipe)
+		}
 		return nil
 	}
-	if c.in != nil { // which came while t waited, so that nobody has marked it
+	if t.turn.leave(); c.in != nil { // it came while t waited, so that nobody has marked it
 		c.markUnread()
+	}
+	if c.in != nil || !c.receiving { // t may have been woken for that, and leaves it to the next
+		c.readers.wakeFirst()
+	}
+	if canceled {
+		t.giveWay()
 	}
 	return err
 }
 
-// receive sees to it that a receive is in flight, or will be: one after the other into pipes, or one for all that comes.
+// receive sees to it that a receive is in flight, or will be: one for all that comes, or one piece at a time if that goes
+// to a pipe or memory is short.
 func (c *conn) receive(inPipe bool) {
 	if c.receiving || c.readErr() != nil {
 		return
 	}
 	c.receiving = true
-	op := backend.Op{Kind: backend.Recv, Multishot: true, FD: int(c.fd), Sink: (*receiver)(c)}
+	op := backend.Op{Kind: backend.Recv, Multishot: !c.loop.input.tight(), FD: int(c.fd), Sink: (*receiver)(c)}
 	if inPipe {
-		op.Kind, op.Multishot = backend.Splice, false
+		op.Kind, op.Multishot, op.Sink = backend.Splice, false, (*pipeReceiver)(c)
 	}
 	c.recvToken = c.loop.submit(op)
 }
@@ -175,8 +162,12 @@ func (r *receiver) Complete(done *backend.Completion) {
 		c.touched = true
 		paused := c.pausing
 		c.pausing = false
-		switch {
-		case done.Err == nil || paused && done.Err == ErrCanceled:
+		switch over := done.Err == nil || paused && done.Err == ErrCanceled; {
+		case over && c.rare != nil && c.rare.cut:
+			c.rare.readErr = c.rare.writeErr
+		case over:
+		case done.Err == io.EOF && c.writeErr() != nil && !c.rare.told: // nobody may take it for a good end
+			c.rare.readErr = c.rare.writeErr
 		case done.Err == io.EOF:
 			c.eof = true
 		default:
@@ -184,8 +175,8 @@ func (r *receiver) Complete(done *backend.Completion) {
 		}
 	}
 	switch {
-	case c.readers.head != nil:
-		c.readers.wake(l)
+	case !c.readers.empty():
+		c.tellReaders()
 	case c.in != nil || c.readErr() != nil:
 		c.due()
 	case !c.receiving && c.lazy && !c.calling && !c.closing: // all was read before the pause began
@@ -193,64 +184,39 @@ func (r *receiver) Complete(done *backend.Completion) {
 	}
 }
 
-// append puts received bytes at the end of what is unread.
+// tellReaders wakes the first task that waits for input if there is some, or if it has to receive anew, and all of them
+// if no more will come.
+func (c *conn) tellReaders() {
+	switch {
+	case c.in == nil && c.readErr() != nil:
+		c.readers.wakeAll()
+	case c.in != nil || !c.receiving:
+		c.readers.wakeFirst()
+	}
+}
+
+// append puts received bytes behind those that are unread. A connection has maxUnread of these, and the rest of the
+// piece that exceeds it; if memory is short it has none for which nobody waits. Then it stops receiving, and TCP
+// holds the peer back.
 func (c *conn) append(done *backend.Completion) {
-	at := &c.in
-	for *at != nil {
-		at = &(*at).next
-	}
-	*at = c.loop.newChunk(done.Data, done.Lease)
-	if done.Data == nil {
-		(*at).piped = uint32(done.N)
-	}
-	c.inBytes += uint32(done.N)
-	c.touched = true
-	c.loop.stats.Received += uint64(done.N)
-	if c.readers.head == nil && !(c.lazy && !c.calling) {
-		c.markUnread()
-	}
-	if c.inBytes > maxUnread && c.receiving && !c.pausing {
-		c.loop.stats.ReadPauses++
-		c.pause()
-	}
-}
-
-// consumed takes out the first chunk, of which n bytes were left. Its lease is the caller's.
-func (c *conn) consumed(n int) {
-	in := c.in
-	c.in = in.next
-	c.inBytes -= uint32(n)
-	c.touched = true
-	c.loop.freeChunk(in)
-	if c.in != nil {
-		c.markUnread()
-	}
-}
-
-// returnLent takes back what Next has lent. Debug mode poisons also what lies in no receive buffer any more.
-func (c *conn) returnLent() {
-	if c.lent != 0 || c.loop.debug != nil {
-		c.release()
-	}
-}
-
-func (c *conn) release() {
 	l := c.loop
-	if l.debug != nil {
-		l.debug.takesBack(c)
+	in := l.newChunk(done.Data, done.Lease)
+	if done.Data == nil {
+		in.piped = uint32(done.N)
 	}
-	if c.lent != 0 {
-		l.backend.Release(c.lent)
-		c.lent = 0
+	c.link(in)
+	c.touched = true
+	l.stats.Received += uint64(done.N)
+	most := maxUnread
+	if c.readers.empty() && !(c.lazy && !c.calling) {
+		c.markUnread()
+		if l.input.tight() {
+			most = 0
+		}
 	}
-}
-
-// dropInput forgets what is unread.
-func (c *conn) dropInput() {
-	for c.in != nil {
-		lease := c.in.lease
-		c.consumed(c.in.size())
-		c.loop.backend.Release(lease)
+	if c.unread() > most && c.receiving && !c.pausing {
+		l.stats.ReadPauses++
+		c.pause()
 	}
 }
 

@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified ones, and an
-// empty address into those with port 0. It may block where host or port is a name.
+// resolve turns "host:port" into addresses, in the resolver's order; an empty host into the unspecified address of the
+// network's family, IPv4 with "tcp", and an empty address into that with port 0. An unspecified IPv6 address stands for
+// both families, as in package net. It may block if host or port is a name.
 func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
 	if err := checkNetwork(network); err != nil {
 		return nil, err
@@ -32,8 +33,13 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]n
 	switch ip, err := netip.ParseAddr(host); {
 	case err == nil:
 		ips = []netip.Addr{ip.Unmap()}
+		if ip == netip.IPv6Unspecified() {
+			ips = append(ips, netip.IPv4Unspecified())
+		}
+	case host == "" && network == "tcp6":
+		ips = []netip.Addr{netip.IPv6Unspecified()}
 	case host == "":
-		ips = []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}
+		ips = []netip.Addr{netip.IPv4Unspecified()}
 	default:
 		if ips, err = r.LookupNetIP(ctx, "ip", host); err != nil {
 			return nil, err
@@ -51,13 +57,14 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]n
 	return found, nil
 }
 
-// resolve does the same without holding up the loop.
+// resolve does the same without holding up the loop. The resolver gets the values of the task's context.
 func (t Task) resolve(r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	if isLiteral(address) {
-		return resolve(ctx, r, network, address)
+		return resolve(context.Background(), r, network, address)
 	}
+	// The end of the task's wait ends the lookup, and tells why: not a context that ends at the same time.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	defer cancel()
 	var addrs []netip.AddrPort
 	err := Offload(t, func() (err error) {
 		addrs, err = resolve(ctx, r, network, address)

@@ -26,3 +26,6 @@ func (r *ring[T]) pop() T {
 	r.n--
 	return v
 }
+
+// at is the ith of them, the oldest being the 0th.
+func (r *ring[T]) at(i int) *T { return &r.buf[(r.head+i)%len(r.buf)] }

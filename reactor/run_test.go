@@ -171,8 +171,10 @@ func TestContextEndsRun(t *testing.T) {
 		if deferred != len(waits) {
 			t.Errorf("%d of %d tasks ran their defers", deferred, len(waits))
 		}
-		if reported != nil {
-			t.Errorf("WithErrors was told of the end: %v", reported)
+		for _, err := range reported {
+			if !errors.As(err, new(*UnsentError)) { // since some peers never read
+				t.Errorf("WithErrors was told of the end: %v", err)
+			}
 		}
 	})
 }
@@ -301,7 +303,8 @@ func TestRunWithoutContext(t *testing.T) {
 	l := testLoop(t, "select")
 	defer l.Close()
 	var ctx context.Context
-	if err := l.Run(ctx); err == nil || err.Error() != "reactor: Run needs a context; context.Background() never ends it" {
+	const want = "reactor: Run: the context is nil; context.Background() is one that never ends"
+	if err := l.Run(ctx); err == nil || err.Error() != want {
 		t.Errorf("Run: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ type scope struct {
 
 	group    *TaskGroup      // whose body it is around, or nil
 	from     *scope          // a child's outermost one: its group's; else nil
+	child    *member         // the same: what it is in its group
 	shield   bool            // what ends outer ones does not reach into it
 	base     context.Context // that it was entered with, or nil
 	deadline time.Time       // or zero
@@ -92,7 +93,6 @@ func (t Task) Context() context.Context {
 	if t.Done() {
 		return endedContext
 	}
-	t.t.loop.elsewhere()
 	return t.t.innermost().context()
 }
 

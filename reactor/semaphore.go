@@ -5,6 +5,7 @@ import "fmt"
 // Semaphore bounds how much of something the tasks of one loop use at a time. Whoever wants some gets it in the order of
 // coming: one that wants much is not passed by those that want little. NewSemaphore makes one.
 type Semaphore struct {
+	owner      owner
 	size, free int64
 	waiters    waitQueue
 }
@@ -15,13 +16,13 @@ func NewSemaphore(size int64) *Semaphore { return &Semaphore{size: size, free: s
 // Acquire waits until n are t's, or t is canceled: then the error is why, and none is. A canceled task gets what is
 // free. More than there are altogether is an error at once.
 func (s *Semaphore) Acquire(t Task, n int64) error {
-	c, err := t.current()
+	c, err := s.owner.enter(t)
 	switch {
 	case err != nil:
 		return err
 	case n > s.size:
 		return fmt.Errorf("reactor: Acquire of %d from a Semaphore of %d would wait for ever", n, s.size)
-	case s.TryAcquire(n):
+	case s.tryAcquire(n):
 		return nil
 	}
 	if err = s.waiters.wait(c, waitsForSemaphore, n, nil); err != nil {
@@ -32,10 +33,15 @@ func (s *Semaphore) Acquire(t Task, n int64) error {
 
 // TryAcquire takes n if they are free and nobody waits, and tells whether it has.
 func (s *Semaphore) TryAcquire(n int64) bool {
+	s.owner.mustBeHere()
+	return s.tryAcquire(n)
+}
+
+func (s *Semaphore) tryAcquire(n int64) bool {
 	if n < 0 {
 		panic("reactor: Semaphore: a negative number")
 	}
-	if s.free < n || s.waiters.first() != nil {
+	if s.free < n || s.waiters.candidate() != nil {
 		return false
 	}
 	s.free -= n
@@ -44,6 +50,7 @@ func (s *Semaphore) TryAcquire(n int64) bool {
 
 // Release gives n back. Any task, or posted function, may do it; it panics where more come back than were taken.
 func (s *Semaphore) Release(n int64) {
+	s.owner.mustBeHere()
 	if n < 0 || n > s.size-s.free {
 		panic("reactor: Semaphore: more is released than was acquired")
 	}
@@ -53,8 +60,8 @@ func (s *Semaphore) Release(n int64) {
 
 // grant gives what is free to those who wait, as far as it goes.
 func (s *Semaphore) grant() {
-	for w := s.waiters.first(); w != nil && w.n <= s.free; w = s.waiters.first() {
+	for w := s.waiters.candidate(); w != nil && w.n <= s.free; w = s.waiters.candidate() {
 		s.free -= w.n
-		s.waiters.grant(w)
+		w.grant()
 	}
 }

@@ -74,10 +74,7 @@ func (h Conn) sendPart(part backend.File) (int, error) {
 	if err != nil {
 		return 0, writeError(c, err)
 	}
-	if c.loop.elsewhere() {
-		return 0, writeError(c, errWrongGoroutine)
-	}
-	n, err := h.send(t, part.Size, backend.Op{Kind: backend.SendFile, File: &part})
+	n, err := h.send(t, part.Size, backend.Op{Kind: backend.SendFile, File: &part, Sink: (*fileSender)(c)})
 	if err == nil && n < part.Size {
 		if err = c.takeFileErr(); err != io.EOF {
 			err = c.wrap("sendfile", err)

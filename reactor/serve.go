@@ -11,8 +11,8 @@ import (
 
 // Serve listens on a TCP address, or a Unix socket, and runs handle as a task for each connection, until ctx ends; then
 // it closes the listener, cancels the tasks (see Loop.Run), closes the connections when what they wrote is sent, and
-// returns nil. A connection is closed when its handler returns; what the handler returns goes to WithErrors, io.EOF
-// excepted. A panic ends the server, unless WithPanicsContained, and is the error that Serve returns. network and
+// returns nil. A connection is closed when its handler returns; an error that the handler returns, other than io.EOF
+// itself, goes to WithErrors. A panic ends the server, unless WithPanicsContained, and is the error that Serve returns. network and
 // address are as in ListenConfig.Listen.
 //
 // handle runs on the loop: it must not block but by what waits in tasks. With WithLoops it is called on several loops
@@ -21,10 +21,11 @@ func Serve(ctx context.Context, network, address string, handle func(Conn) error
 	return serve(ctx, network, address, handle, false, opts)
 }
 
-// Handle is Serve with another form of handler: it is called each time something has come, or the connection has
-// ended, and returns when that is dealt with. It reads at least once, by Next or Read, which do not wait then, and
-// returns nil for the connection to go on or an error, such as the one that Next gave it, to have it closed. What it
-// leaves unread it is called for again.
+// Handle is Serve with another form of handler: it is called each time there is input, the input has ended or the read
+// deadline has passed, and returns when it has dealt with that. It reads at least once, by Next or Read, which do not
+// wait then, and returns nil for the connection to go on or an error, such as the one that Next returned, to have it
+// closed. It is called again for bytes that it leaves unread, and for an end or a deadline that came during the call. A
+// handler that is called again and reads nothing, twice in a row, ends its connection with an error.
 //
 // All that tasks can do it can, too: where it waits (for more input, a slow peer, Sleep, Dial) it is a task until it
 // returns. Where it does not, calling it costs no switch, and an idle connection holds no stack.
@@ -35,6 +36,9 @@ func Handle(ctx context.Context, network, address string, handle func(Conn) erro
 func serve(ctx context.Context, network, address string, handle func(Conn) error, lazy bool, opts []Option) error {
 	if ctx == nil || handle == nil {
 		return errors.New("reactor: a server needs a context and a handler")
+	}
+	if here, _ := loopHere(); here != nil {
+		return errRunOnLoop
 	}
 	g, err := NewGroup(opts...)
 	if err != nil {
@@ -126,7 +130,7 @@ func (s *server) listen(alone bool, open func(*ListenConfig) (*Listener, error),
 		ln, err := open(&ListenConfig{ReusePort: len(s.listeners) > 0, share: len(loops) > 1})
 		if err != nil {
 			for _, ln := range s.listeners {
-				ln.shut()
+				ln.socket().shut()
 			}
 			return err
 		}
@@ -135,6 +139,7 @@ func (s *server) listen(alone bool, open func(*ListenConfig) (*Listener, error),
 	}
 	for i, ln := range s.listeners {
 		loops[i].addListener(ln)
+		loops[i].unrun.sockets = append(loops[i].unrun.sockets, ln.socket())
 		loops[i].spawn(func(Task) error { return ln.serve() }) // and not Go, which could refuse it
 		loops[i].publish()
 	}

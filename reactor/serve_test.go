@@ -49,6 +49,14 @@ func startOn(t testing.TB, name, network, address string, serve serveFunc, handl
 	return s
 }
 
+// stats asks the server's loops for their Stats.
+func (s *served) stats(t testing.TB) []Stats {
+	t.Helper()
+	all, err := s.Stats(context.Background())
+	must(t, "Stats", err)
+	return all
+}
+
 // wait waits until the server has ended by itself.
 func (s *served) wait(t testing.TB) error {
 	t.Helper()
@@ -137,7 +145,7 @@ func TestServeLoops(t *testing.T) {
 			ask(t, s.dial(t), "ping")
 		}
 		accepted := uint64(0)
-		for _, stats := range s.Stats() {
+		for _, stats := range s.stats(t) {
 			accepted += stats.Accepted
 		}
 		must(t, "Serve", s.stop(t))
@@ -419,8 +427,8 @@ func TestServeManyShortConnections(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if !eventually(func() bool { return s.Stats()[0].Conns == 1 }) {
-				t.Errorf("%s: %d connections are left", form, s.Stats()[0].Conns-1)
+			if !eventually(func() bool { return s.stats(t)[0].Conns == 1 }) {
+				t.Errorf("%s: %d connections are left", form, s.stats(t)[0].Conns-1)
 			}
 			must(t, form, s.stop(t))
 		}

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -13,7 +14,8 @@ import (
 // and Write copies to one that the loop sends; each has up to 64 KiB, and none while nothing is in it. The loop does not
 // end while one is open, unless Run's context does: then its methods give ErrClosed.
 //
-// Its methods wait by blocking their goroutine, so that what runs on a loop should not call Read and Write.
+// Its methods wait by blocking their goroutine, so that code on a loop should not call Read and Write. On the
+// connection's own loop they return an error if they would have to wait.
 type SharedConn struct {
 	loop          *Loop
 	h             Conn // the loop's
@@ -32,6 +34,7 @@ type SharedConn struct {
 	out      []byte // written; a sharedBuffer's, or nil
 	readErr  error  // comes after in
 	writeErr error  // of the loop's sending
+	heard    bool   // a call has returned writeErr, or readErr
 	shut     bool   // CloseWrite was called
 	closed   bool   // Close was called
 	ended    bool   // the loop has done with it
@@ -40,9 +43,9 @@ type SharedConn struct {
 
 	// What follows is the loop's.
 
-	waiting waitList // the task that receives, while there is no room
-	sending bool     // a task is sending
-	told    bool     // the peer was told of the end of the stream
+	waiting waitQueue // the task that receives, while there is no room
+	sending bool      // a task is sending
+	told    bool      // the peer was told of the end of the stream
 }
 
 const (
@@ -66,6 +69,7 @@ func freeSharedBuffer(b []byte) {
 // get ErrClosed, its deadlines are taken away, and what Next has lent is returned. The end of a handler does not close
 // it. Of a connection that is closed already it makes one that is closed. It comes from whatever runs on the loop.
 func (h Conn) Shared() *SharedConn {
+	h.mustBeHere()
 	s := &SharedConn{local: h.LocalAddr(), remote: h.RemoteAddr()}
 	s.readable.L, s.writable.L = &s.mu, &s.mu
 	if h.FD() < 0 {
@@ -90,8 +94,8 @@ func (c *conn) takeOver() Conn {
 	if d := c.loop.debug; d != nil {
 		d.closes(c) // for its tasks
 	}
-	c.readers.release(c.loop)
-	c.writers.release(c.loop)
+	c.readers.releaseAll()
+	c.releaseWriters()
 	if c.isUnread = false; c.in != nil {
 		c.markUnread()
 	}
@@ -113,7 +117,10 @@ func (s *SharedConn) Read(p []byte) (int, error) {
 		case len(s.in) > 0:
 			return s.take(p), nil
 		case s.readErr != nil:
+			s.heard = s.heard || s.readErr != io.EOF
 			return 0, s.readErr
+		case s.isHere():
+			return 0, s.wrap("read", errOwnLoop)
 		}
 		s.readable.Wait()
 	}
@@ -140,7 +147,12 @@ func (s *SharedConn) dropInput() {
 // Write implements net.Conn. A nil error says that the bytes were taken; one that sending them meets is reported by a
 // later call.
 func (s *SharedConn) Write(p []byte) (int, error) {
-	s.writing.Lock()
+	if !s.writing.TryLock() {
+		if s.isHere() { // the Write that has the lock may be waiting for the loop
+			return 0, s.wrap("write", errOwnLoop)
+		}
+		s.writing.Lock()
+	}
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,11 +164,14 @@ func (s *SharedConn) Write(p []byte) (int, error) {
 		case s.write.expired:
 			return written, s.wrap("write", ErrDeadline)
 		case s.writeErr != nil:
+			s.heard = true
 			return written, s.writeErr
 		case s.shut:
 			return written, s.wrap("write", unix.EPIPE)
 		case written == len(p):
 			return written, nil
+		case len(s.out) == sharedSize && s.isHere():
+			return written, s.wrap("write", errOwnLoop)
 		case len(s.out) == sharedSize:
 			s.writable.Wait()
 			continue
@@ -202,6 +217,9 @@ func (s *SharedConn) Close() error {
 	s.post()
 	return nil
 }
+
+// isHere reports whether its caller runs on the connection's loop.
+func (s *SharedConn) isHere() bool { return s.loop != nil && s.loop.isHere() }
 
 // LocalAddr implements net.Conn.
 func (s *SharedConn) LocalAddr() net.Addr { return s.local }
@@ -310,7 +328,7 @@ func (s *SharedConn) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posted = false
-	s.waiting.wake(s.loop)
+	s.waiting.wakeAll()
 	if s.ended {
 		return
 	}
@@ -336,8 +354,11 @@ func (s *SharedConn) look() {
 
 // release closes the loop's connection.
 func (s *SharedConn) release() {
+	if s.h.FD() >= 0 && s.h.c.rare != nil {
+		s.h.c.rare.told = s.heard
+	}
 	s.h.release()
-	s.waiting.wake(s.loop)
+	s.waiting.wakeAll()
 }
 
 // send is a task that sends what look cannot send without waiting.
@@ -358,7 +379,13 @@ func (s *SharedConn) send(t Task) error {
 		s.mu.Unlock()
 		var err error
 		if out != nil {
-			_, err = s.h.Write(out)
+			var n int
+			n, err = s.h.Write(out)
+			if err != nil {
+				s.mu.Lock()
+				s.lose(len(out)-n, err)
+				s.mu.Unlock()
+			}
 			freeSharedBuffer(out)
 		} else {
 			s.told = true
@@ -373,7 +400,16 @@ func (s *SharedConn) send(t Task) error {
 	}
 }
 
-// failed notes that what was written cannot be sent.
+// lose notes that bytes for which Write has returned are not sent: n of them, and those in out. Unless a later call tells
+// of that, the peer and WithErrors are told when the connection is closed. It is called with the lock held.
+func (s *SharedConn) lose(n int, err error) {
+	if c := s.h.c; s.h.FD() >= 0 {
+		c.more().unsent += n + len(s.out)
+		c.lose(err) // the gathered bytes are dropped, too: there would be a hole behind them
+	}
+}
+
+// failed notes that the bytes that were written cannot be sent.
 func (s *SharedConn) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -390,14 +426,20 @@ func (s *SharedConn) own(t Task) error {
 		s.loop.outside--
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if len(s.out) > 0 { // the loop is ending
+			s.lose(0, ErrCanceled)
+		}
 		s.end()
 	}()
 	for s.h.FD() >= 0 && !t.t.canceled {
 		if s.pauses() {
-			s.waiting.wait(t.t)
+			s.waiting.park(t.t)
 			continue
 		}
 		err := s.h.awaitInput(false)
+		if err != nil && s.h.FD() >= 0 && s.h.c.rare != nil {
+			s.h.c.rare.told = false // this task is nobody to tell
+		}
 		if s.h.FD() < 0 || t.t.canceled {
 			break
 		}

@@ -20,6 +20,14 @@ func sharedPair(t testing.TB, task Task) (*SharedConn, Conn) {
 	return a.Shared(), b
 }
 
+// sharedListener is a shared listener of the loop.
+func sharedListener(t testing.TB, task Task) *SharedListener {
+	t.Helper()
+	ln, err := Listen(task, "tcp", "127.0.0.1:0")
+	must(t, "Listen", err)
+	return ln.Shared()
+}
+
 // What was written is received in order, whatever the sizes, also when the connection is closed at once; and the end
 // of the stream comes after it.
 func TestSharedConn(t *testing.T) {
@@ -74,7 +82,9 @@ func TestSharedCloseWrite(t *testing.T) {
 			for _, size := range []int{0, 10, 300_000} {
 				s, c := sharedPair(t, task)
 				sent := pattern(size)
+				written := make(chan bool)
 				go func() {
+					defer close(written)
 					s.Write(sent)
 					if err := s.CloseWrite(); err != nil {
 						t.Errorf("CloseWrite: %v", err)
@@ -99,6 +109,7 @@ func TestSharedCloseWrite(t *testing.T) {
 					if answer, err := io.ReadAll(s); string(answer) != "answer" || err != nil {
 						t.Errorf("the answer is %q, %v", answer, err)
 					}
+					<-written
 					s.Close()
 				})
 			}
@@ -244,9 +255,7 @@ func TestSharedAtTheEnd(t *testing.T) {
 		var shared *SharedConn
 		must(t, "Go", l.Go(func(task Task) error {
 			a, _ := pairOf(t, task, full, "127.0.0.1:0")
-			ln, err := Listen(task, "tcp", "127.0.0.1:0")
-			must(t, "Listen", err)
-			s, sln := a.Shared(), ln.Shared()
+			s, sln := a.Shared(), sharedListener(t, task)
 			shared = s
 			for what, wait := range map[string]func() error{
 				"Read":   func() error { _, err := s.Read(make([]byte, 1)); return err },
@@ -334,9 +343,7 @@ func TestSharedOfClosed(t *testing.T) {
 func TestSharedListener(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		run(t, name, func(task Task) {
-			ln, err := Listen(task, "tcp", "127.0.0.1:0")
-			must(t, "Listen", err)
-			s := ln.Shared()
+			s := sharedListener(t, task)
 			off(t, task, func() {
 				must(t, "SetDeadline", s.SetDeadline(time.Now().Add(5*time.Millisecond)))
 				_, err := s.Accept()
@@ -386,10 +393,8 @@ func TestDialContext(t *testing.T) {
 		var l *Loop
 		run(t, name, func(task Task) {
 			l = task.Loop()
-			dead, refused := silent(t, task), unused(t)
-			ln, err := Listen(task, "tcp", "127.0.0.1:0")
-			must(t, "Listen", err)
-			sln := ln.Shared()
+			dead, refused := silent(t, task), refusing(t)
+			sln := sharedListener(t, task)
 			off(t, task, func() {
 				c, err := l.DialContext(context.Background(), "tcp", sln.Addr().String())
 				must(t, "DialContext", err)

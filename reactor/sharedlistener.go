@@ -21,7 +21,8 @@ type SharedListener struct {
 	closed   bool          // Close was called
 	posted   bool          // act is, and has not begun
 
-	room waitList // what accepts, while the queue is full; the loop's
+	gone chan struct{} // closed when the socket is
+	room waitQueue     // the accepting task, while the queue is full; the loop's
 }
 
 // maxShared bounds the connections that are accepted and that no Accept has taken. The rest wait in the system's queue.
@@ -30,13 +31,14 @@ const maxShared = 16
 // Shared makes the listener one for any goroutine, whose connections are *SharedConn. From then on ln is its, and nobody
 // else may accept from it or close it. It comes from whatever runs on the loop.
 func (ln *Listener) Shared() *SharedListener {
-	s := &SharedListener{ln: ln}
+	ln.loop.mustBeHere()
+	s := &SharedListener{ln: ln, gone: make(chan struct{})}
 	s.ready.L = &s.mu
 	s.act = func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.posted = false
-		s.room.wake(ln.loop)
+		s.room.wakeAll()
 		if s.closed {
 			ln.close()
 		}
@@ -48,16 +50,21 @@ func (ln *Listener) Shared() *SharedListener {
 	return s
 }
 
-// accept is a task that accepts, for as long as the listener is open.
+// accept is a task that accepts, for as long as the listener is open, and ends when its socket is closed.
 func (s *SharedListener) accept(t Task) error {
 	s.ln.loop.outside++
 	defer func() {
 		s.ln.loop.outside--
+		close(s.gone)
+	}()
+	defer func() {
 		s.end(ErrClosed)
+		s.ln.close()
+		s.ln.awaitClosed(t.t)
 	}()
 	for {
 		for s.isFull() && !t.t.canceled {
-			s.room.wait(t.t)
+			s.room.park(t.t)
 		}
 		c, err := s.ln.AcceptConn()
 		if err != nil {
@@ -98,7 +105,8 @@ func (s *SharedListener) end(err error) {
 	s.ready.Broadcast()
 }
 
-// Accept implements net.Listener. The net.Conn is a *SharedConn.
+// Accept implements net.Listener. The net.Conn is a *SharedConn. On the listener's own loop it does not wait, which
+// is an error then.
 func (s *SharedListener) Accept() (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,14 +127,34 @@ func (s *SharedListener) Accept() (net.Conn, error) {
 			return nil, s.ln.wrap(ErrClosed)
 		case s.err != nil:
 			return nil, s.err
+		case s.ln.loop.isHere():
+			return nil, s.ln.wrap(errOwnLoop)
 		}
 		s.ready.Wait()
 	}
 }
 
 // Close stops listening. Connections that no Accept has taken are closed; those that were taken stay. Accepts that wait
-// end with ErrClosed. The loop closes the socket soon after.
+// end with ErrClosed. Close returns when the socket is closed: nobody can connect any more, the address can be used
+// again, and a Unix socket's file is removed. It waits for the loop, which must not be waiting for its caller.
+//
+// In a task of the listener's own loop it is as Listener.Close. A task of another loop, and a posted function, cannot
+// wait for it: there Close returns at once.
 func (s *SharedListener) Close() error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	switch l, ok := loopHere(); {
+	case !ok:
+		<-s.gone
+	case l == s.ln.loop && l.running != nil:
+		s.ln.awaitClosed(l.running)
+	}
+	return nil
+}
+
+// stop has the loop close the listener.
+func (s *SharedListener) stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -25,15 +25,26 @@ func (e *ShutdownError) Unwrap() error { return e.Cause }
 // Shutdown ends the loop in good order. Its listeners are closed at once, so that new connections are refused. Those
 // that there are, and the tasks, have until ctx ends to come to theirs; Draining tells them. What is left then is
 // canceled, and the error is a *ShutdownError. Shutdown returns when Run has ended, or is about to, and closes a loop
-// that was never run. Any goroutine may call it that does not run on the loop, and several may.
+// that was never run. Any goroutine may call it that does not run on the loop, and several may. On the loop it is an
+// error, and does nothing: a task starts it by go.
 func (l *Loop) Shutdown(ctx context.Context) error {
 	if l.group != nil {
 		return errGroups
+	}
+	if err := checkShutdown(ctx, "Loop.Shutdown", l); err != nil {
+		return err
 	}
 	if err := l.Close(); err != nil {
 		return err
 	}
 	return l.shutDown(ctx)
+}
+
+func checkShutdown(ctx context.Context, call string, loops ...*Loop) error {
+	if ctx == nil {
+		return noContext(call)
+	}
+	return mustNotBeOn(call, loops...)
 }
 
 func (l *Loop) shutDown(ctx context.Context) error {
@@ -80,6 +91,9 @@ func (l *Loop) closesListeners() bool {
 
 // Shutdown is Loop.Shutdown for all loops of the group.
 func (g *Group) Shutdown(ctx context.Context) error {
+	if err := checkShutdown(ctx, "Group.Shutdown", g.loops...); err != nil {
+		return err
+	}
 	if err := g.Close(); err != nil {
 		return err
 	}

@@ -12,11 +12,11 @@ func TestSizes(t *testing.T) {
 	}
 	for what, size := range map[string]struct{ got, want uintptr }{
 		"conn":      {unsafe.Sizeof(conn{}), 128},     // each connection
-		"rare":      {unsafe.Sizeof(rare{}), 216},     // each with a deadline, or an error, or that sends much on
-		"output":    {unsafe.Sizeof(output{}), 72},    // each that has written what is not sent
-		"chunk":     {unsafe.Sizeof(chunk{}), 40},     // each piece of unread input
-		"task":      {unsafe.Sizeof(task{}), 72},      // each task
-		"coroutine": {unsafe.Sizeof(coroutine{}), 24}, // each task, and each in the pool
+		"rare":      {unsafe.Sizeof(rare{}), 232},     // each with a deadline, or an error, or that sends much on
+		"output":    {unsafe.Sizeof(output{}), 104},   // each with written bytes that are not sent
+		"chunk":     {unsafe.Sizeof(chunk{}), 72},     // each piece of input that is unread or lent
+		"task":      {unsafe.Sizeof(task{}), 128},     // each task
+		"coroutine": {unsafe.Sizeof(coroutine{}), 32}, // each task, and each in the pool
 		"waiter":    {unsafe.Sizeof(waiter{}), 176},   // each task in Await
 		"Conn":      {unsafe.Sizeof(Conn{}), 16},
 		"Task":      {unsafe.Sizeof(Task{}), 16},

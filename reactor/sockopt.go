@@ -22,9 +22,9 @@ func (h Conn) SetKeepAlive(on bool) error {
 }
 
 // SetKeepAlivePeriod sets for how long a TCP connection has been idle when its peer is probed, in whole seconds,
-// rounded up.
+// rounded up: 15 s if it is 0; a negative one leaves it as it is. See net.TCPConn.
 func (h Conn) SetKeepAlivePeriod(idle time.Duration) error {
-	return h.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: max(idle, 1), Interval: -1, Count: -1})
+	return h.set(func(fd int) error { return sock.SetKeepAlivePeriod(fd, idle) })
 }
 
 // SetKeepAliveConfig sets how an idle peer is probed: see net.TCPConn.
@@ -55,9 +55,9 @@ func (h Conn) SetWriteBuffer(bytes int) error {
 }
 
 func (h Conn) set(option func(fd int) error) error {
-	fd := h.FD()
-	if fd < 0 {
-		return opErrorClosed("set")
+	c, err := h.open()
+	if err == nil {
+		err = option(int(c.fd))
 	}
-	return h.c.wrap("set", option(fd))
+	return c.wrap("set", err)
 }

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"io"
+	"log/slog"
 )
 
 // spawn makes a task that begins when the loop comes to it.
@@ -27,7 +28,6 @@ func (l *Loop) spawnHandler(c *conn) {
 
 // newTask makes a task that is ready.
 func (l *Loop) newTask() *task {
-	l.elsewhere()
 	t := l.allocTask()
 	l.enlist(t)
 	l.wake(t)
@@ -41,7 +41,7 @@ func (l *Loop) allocTask() *task {
 	t := l.spare
 	if t == nil {
 		t = l.tasks.get()
-		t.loop, t.generation = l, 1
+		t.loop, t.generation, t.turn.task = l, 1, t
 		return t
 	}
 	l.spare, t.nextReady = t.nextReady, nil
@@ -84,8 +84,9 @@ func (l *Loop) resume(t *task) {
 	if l.debug != nil {
 		l.debug.resumes(t)
 	}
+	l.goroutine = t.co.goroutine
 	t.co.next()
-	l.running = nil
+	l.running, l.goroutine = nil, l.carrier.goroutine
 	if l.debug != nil {
 		l.debug.returns(t)
 	}
@@ -94,8 +95,10 @@ func (l *Loop) resume(t *task) {
 		l.result = nil
 		if t.co != nil {
 			t.co.task = nil
-			l.pool.put(t.co)
+			l.put(t.co)
 			t.co = nil
+		} else {
+			l.unwindExiting()
 		}
 		if t.enlisted {
 			l.finish(t, err) // which calls WithErrors, and so may panic
@@ -111,6 +114,7 @@ func (l *Loop) finish(t *task, err error) {
 	t.generation++
 	l.delist(t)
 	cause := t.leaveAll()
+	l.endLateOf(t)
 	t.forget()
 	if t.fn == nil {
 		t.serves().release()
@@ -125,11 +129,12 @@ func (l *Loop) ended(t *task, err, cause error) {
 	}
 	var p *PanicError
 	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, errGoexit):
+	case errors.Is(err, errGoexit):
 	case errors.As(err, &p) && !l.opt.containPanics:
 		l.fail(err)
 	case endsFor(err, cause): // that is how it was meant to end
-	case t.fn == nil && l.opt.errors == nil: // a connection's end is nobody else's trouble
+	case t.fn == nil:
+		l.reportConn(err)
 	default:
 		l.report(err)
 	}
@@ -144,37 +149,43 @@ func (l *Loop) report(err error) {
 	}
 }
 
+// reportConn gives the error of a connection to WithErrors, or else to slog at debug level: the end of a connection is
+// nobody else's trouble.
+func (l *Loop) reportConn(err error) {
+	if l.opt.errors != nil {
+		l.opt.errors(err)
+	} else {
+		slog.Debug("reactor: a connection has ended with an error", "err", err)
+	}
+}
+
 // recycle keeps an ended task for later use. Its generation tells its old handles from new ones.
 func (l *Loop) recycle(t *task) {
-	*t = task{loop: l, generation: t.generation, nextReady: l.spare}
+	t.turn.leave() // a Goexit may have ended the wait
+	t.taskState = taskState{generation: t.generation, nextReady: l.spare, turn: queuer{task: t}}
 	l.spare = t
 }
 
-// bury leaves t's coroutine, which is ending by Goexit, where it is: letting it end would end whoever resumed it.
-func (l *Loop) bury(t *task) {
+// leave suspends t's coroutine, which is ending by Goexit, for the loop to unwind it.
+func (l *Loop) leave(t *task) {
 	co := t.co
 	t.co = nil
-	l.buryCoroutine(co)
+	l.leaveCoroutine(co)
 }
 
-func (l *Loop) buryCoroutine(co *coroutine) {
+func (l *Loop) leaveCoroutine(co *coroutine) {
 	co.task = nil
 	if l.carrier == co {
 		l.carrier = nil
 	}
-	l.dead = append(l.dead, co)
+	l.exiting = co
 	co.suspend()
 }
 
-// exhume lets the buried end, as the last thing that the loop's goroutine does: each takes it a step further on its own
-// way out.
-func (l *Loop) exhume() {
-	n := len(l.dead)
-	if n == 0 {
-		return
+// unwindExiting ends the coroutine that Goexit has left suspended, if there is one.
+func (l *Loop) unwindExiting() {
+	if co := l.exiting; co != nil {
+		l.exiting = nil
+		co.unwind()
 	}
-	co := l.dead[n-1]
-	l.dead = l.dead[:n-1]
-	defer l.exhume()
-	co.next()
 }

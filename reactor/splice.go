@@ -1,10 +1,6 @@
 package reactor
 
-import (
-	"errors"
-
-	"github.com/eyewall/eyewall/backend"
-)
+import "errors"
 
 // Pieces that are sent on are received in pipes once bulkAfter of them were large, until one is small: a pipe saves
 // copying what is in it twice, and costs two system calls, which is about what copying 40 KiB costs.
@@ -25,51 +21,55 @@ func (h Conn) Splice(to Conn) (int, error) { return h.splice(to, -1) }
 
 // splice sends on no more than limit bytes, unless that is negative.
 func (h Conn) splice(to Conn, limit int64) (n int, err error) {
-	c := h.c
-	if c != nil && c.generation == h.generation && to.c != nil && to.c.loop != c.loop {
+	c, err := h.open()
+	if err != nil {
+		return 0, readError(c, err)
+	}
+	if to.c != nil && to.c.loop != c.loop {
 		return 0, c.wrap("splice", errOtherLoop)
 	}
 	if err := h.awaitInput(h.spliceNext()); err != nil {
 		return 0, err
 	}
-	in := c.in
-	if limit >= 0 && limit < int64(in.size()) {
-		in = c.first()
+	if size := int64(c.in.next.size()); limit >= 0 && limit < size {
+		c.first() // a pipe is sent as a whole
 	} else {
-		limit = int64(in.size())
+		limit = size
 	}
-	taken := *in
-	c.noteSize(taken.size())
-	c.consumed(taken.size())
-	defer func() { h.settle(&taken, n) }() // sending may end in Goexit
-	if taken.piped != 0 {
-		return to.sendLent(taken.lease, taken.size())
+	in := c.take()
+	size := in.size()
+	c.noteSize(size)
+	defer func() { h.settle(in, size-n) }() // sending may end in Goexit
+	if in.piped != 0 {
+		return to.sendPiped(in)
 	}
-	return to.Write(taken.data[:limit])
+	return to.Write(in.data[:limit])
 }
 
-// settle puts back what was not sent of a chunk that was taken, of which n bytes were.
-func (h Conn) settle(taken *chunk, n int) {
+// settle frees a chunk that was taken, of which a number of bytes are left, or puts those back.
+func (h Conn) settle(in *chunk, left int) {
 	c := h.c
 	l := c.loop
-	switch rest := taken.size() - n; {
+	switch {
 	case l.broken: // perhaps while the Send is in flight: the loan ends with the backend
-		return
-	case rest == 0 || c.closing || c.generation-h.generation > 1: // or it was closed; Shared, too, adds 1
-	case taken.piped != 0:
-		c.putBack(fetch(l, taken.lease, rest), 0)
+	case left == 0 || c.closing || c.generation-h.generation > 1: // or it was closed; Shared, too, adds 1
+		l.giveBack(in)
+	case in.piped != 0:
+		in.piped = uint32(left)
+		in.own(l)
+		c.putBack(in)
 	default:
-		c.putBack(taken.data[n:], taken.lease)
-		return
+		in.data = in.data[len(in.data)-left:]
+		c.putBack(in)
 	}
-	l.backend.Release(taken.lease)
 }
 
-// spliceNext tells whether what comes next is to be received in a pipe, and has the receive end that is in flight in its
-// place.
+// spliceNext reports whether the next bytes are to be received in a pipe. Then it ends a receive that is in flight. If
+// memory is short no pipe is used, for its bytes may have to be moved there.
 func (h Conn) spliceNext() bool {
 	c := h.c
-	if c == nil || c.generation != h.generation || c.rare == nil || c.rare.bulk < bulkAfter || !c.loop.caps.Pipes {
+	if c == nil || c.generation != h.generation || c.rare == nil || c.rare.bulk < bulkAfter || !c.loop.caps.Pipes ||
+		c.loop.input.tight() {
 		return false
 	}
 	c.pause()
@@ -87,40 +87,14 @@ func (c *conn) noteSize(n int) {
 	}
 }
 
-// sendLent sends the bytes that are lent in a pipe, after what was gathered, and waits until all are sent.
-func (h Conn) sendLent(lease backend.Lease, size int) (int, error) {
-	c, t, err := h.enter()
-	if err != nil {
-		return 0, writeError(c, err)
-	}
-	if c.loop.elsewhere() {
-		return 0, writeError(c, errWrongGoroutine)
-	}
-	return h.send(t, size, backend.Op{Kind: backend.Send, Lease: lease})
-}
-
-// putBack makes bytes the first to be read again, by whoever waits for some.
-func (c *conn) putBack(data []byte, lease backend.Lease) {
-	in := c.loop.newChunk(data, lease)
-	in.next, c.in = c.in, in
-	c.inBytes += uint32(len(data))
+// putBack makes a chunk that was taken the first to be read again, by whoever waits for some.
+func (c *conn) putBack(in *chunk) {
+	c.loop.letGo(in)
+	c.linkFirst(in)
 	c.markUnread()
-	if c.readers.head != nil {
-		c.readers.wake(c.loop)
+	if !c.readers.empty() {
+		c.readers.wakeFirst()
 	} else {
 		c.due()
 	}
-}
-
-// unpipe moves what is in a pipe to memory.
-func (in *chunk) unpipe(l *Loop) {
-	in.data = fetch(l, in.lease, int(in.piped))
-	l.backend.Release(in.lease)
-	in.lease, in.piped = 0, 0
-}
-
-// fetch takes n bytes out of a pipe.
-func fetch(l *Loop, lease backend.Lease, n int) []byte {
-	p := make([]byte, n)
-	return p[:l.backend.Fetch(lease, p)]
 }

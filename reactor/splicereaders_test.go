@@ -17,7 +17,7 @@ func spliceInVain(t testing.TB, task Task, from Conn, do func()) {
 		wantErr(t, "Splice", err, ErrCanceled)
 		return nil
 	})
-	when(t, task, "the child has something to send on", func() bool { return to.c.writers.head != nil })
+	when(t, task, "the child has something to send on", func() bool { return to.c.out != nil && !to.c.out.writers.empty() })
 	do()
 	child.Cancel()
 	when(t, task, "the child has ended", child.Done)
@@ -46,7 +46,7 @@ func TestSplicePutsBackForReaders(t *testing.T) {
 					}
 					return nil
 				})
-				when(t, task, "the other waits", func() bool { return from.c.readers.head != nil })
+				when(t, task, "the other waits", func() bool { return !from.c.readers.empty() })
 			})
 			when(t, task, "the other has read", reader.Done)
 			same(t, "what it has read", got, message)

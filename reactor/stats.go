@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
@@ -17,44 +18,41 @@ type Stats struct {
 	Sent       uint64 // bytes
 	SendStalls uint64 // times a writer waited for the peer to take what was written
 	ReadPauses uint64 // times a connection stopped receiving since too much was unread
+	Copies     uint64 // times Next lent a copy, or Splice made one, since tasks held too many receive buffers
 	Posts      uint64 // functions that Post had run
 	Wakes      uint64 // times that Post found the loop waiting, and woke it
 
 	Tasks int           // that have not ended
 	Conns int           // connections and listeners that are open
+	Held  int           // receive buffers, or parts of some, that tasks hold: Next has lent them, or Splice sends them on
+	Kept  int           // bytes received that are in memory of their own: copies, and those that nobody has read for long
 	Lag   time.Duration // how long the loop took to answer; zero from Loop.Stats
 
 	Backend backend.Stats
 }
 
-// Stats tells what the loop has done. It is for what runs on the loop; Listening.Stats is for others.
+// Stats returns the loop's counters. It is for code that runs on the loop, and panics with ErrWrongGoroutine if another
+// goroutine calls it; Group.Stats and Listening.Stats are for others.
 func (l *Loop) Stats() Stats {
+	l.mustBeHere()
 	s := l.stats
+	s.Held, s.Kept = l.input.held, l.input.kept
 	s.Tasks, s.Conns, s.Posts, s.Wakes, s.Backend = l.live, l.open, l.posts.ran, l.posts.wakes.Load(), l.backend.Stats()
 	return s
 }
 
-// askStats asks the loops, and waits for their answers. One that does not run answers with zeros.
-func askStats(loops []*Loop) []Stats {
-	all := make([]Stats, len(loops))
-	for i, l := range loops {
-		if l.state.Load() == fresh {
-			continue
-		}
-		answer := make(chan Stats, 1)
-		asked := time.Now()
-		err := l.Post(func() {
-			s := l.Stats()
-			s.Lag = time.Since(asked)
-			answer <- s
-		})
-		if err != nil {
-			continue
-		}
-		select {
-		case all[i] = <-answer:
-		case <-l.finished: // and perhaps without having run what was posted
-		}
-	}
-	return all
+// Stats asks each loop for its Stats, and waits for the answers until ctx ends, whose cause is the error then. The
+// Stats of a loop that does not run are zero, and so are, beside an error, those of one that has not answered. It is
+// an error to call it on one of the loops: there is Loop.Stats.
+func (g *Group) Stats(ctx context.Context) ([]Stats, error) {
+	return askStats(ctx, "Group.Stats", g.loops)
+}
+
+func askStats(ctx context.Context, call string, loops []*Loop) ([]Stats, error) {
+	asked := time.Now()
+	return askLoops(ctx, call, loops, func(l *Loop) Stats {
+		s := l.Stats()
+		s.Lag = time.Since(asked)
+		return s
+	})
 }

@@ -57,6 +57,7 @@ func (t Task) Together(body func(g *TaskGroup) error) error {
 // Go starts fn as a child. Body and children may call it, until Together returns; after that it panics. A child that is
 // started when the group is canceled sees its waits refused.
 func (g *TaskGroup) Go(fn func(Task) error) Task {
+	g.task.loop.mustBeHere()
 	if g.over {
 		panic("reactor: TaskGroup.Go was called after Together had returned")
 	}
@@ -67,7 +68,8 @@ func (g *TaskGroup) Go(fn func(Task) error) Task {
 	g.first = c
 	g.n++
 	c.task = g.task.loop.spawn(c.run)
-	c.task.innermost().from = g.scope
+	whole := c.task.innermost()
+	whole.from, whole.child = g.scope, c
 	if cause := g.scope.why(); cause != nil {
 		c.task.cancelWith(cause)
 	}
@@ -75,7 +77,10 @@ func (g *TaskGroup) Go(fn func(Task) error) Task {
 }
 
 // Cancel ends the waits of body and of the children with ErrCanceled. That they return that is no error.
-func (g *TaskGroup) Cancel() { g.scope.end(ErrCanceled) }
+func (g *TaskGroup) Cancel() {
+	g.task.loop.mustBeHere()
+	g.scope.end(ErrCanceled)
+}
 
 // run is the child's function. What it ends with is the group's, and nothing to the loop.
 func (c *member) run(t Task) error {

@@ -22,7 +22,7 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 		runtime.UnlockOSThread()
 		result <- l.err
 	}()
-	defer l.exhume()
+	l.beginsHere()
 	if err := l.begin(); err != nil {
 		l.fail(fmt.Errorf("reactor: %w", err))
 	} else {
@@ -39,6 +39,7 @@ func (l *Loop) main(ctx context.Context, result chan<- error) {
 			l.debug.ends()
 		}
 	}
+	l.endsHere()
 	l.posts.close()
 	close(l.finished) // before it waits for offloaded work, which may be what waits for this
 	if err := l.offload.join(); err != nil && l.err == nil {
@@ -76,11 +77,14 @@ func (l *Loop) carry() {
 	co.task = l.allocTask()
 	co.task.co = co
 	l.carrier = co
+	l.goroutine = co.goroutine
 	co.next()
+	l.goroutine = 0 // the coroutine may end now, and its ID become another's
 	if l.carrier == co {
 		l.carrier = nil
-		l.pool.put(co)
+		l.put(co)
 	}
+	l.unwindExiting()
 }
 
 // work turns the loop for as long as it is co that carries it.
@@ -102,10 +106,10 @@ func (l *Loop) turns(co *coroutine) {
 		case v != nil:
 			l.running = nil
 			l.fail(newPanicError(v))
-		case !returned && l.carrier == co: // Goexit; see run
+		case !returned && l.carrier == co: // Goexit; see unwind
 			l.running = nil
 			l.fail(errLoopGoexit)
-			l.buryCoroutine(co)
+			l.leaveCoroutine(co)
 		}
 	}()
 	for {
@@ -123,7 +127,7 @@ func (l *Loop) turns(co *coroutine) {
 		for n := l.ready.n; n > 0; n-- { // those that become ready meanwhile come after the next Poll
 			l.resume(l.ready.pop())
 		}
-		if l.calls.n() > 0 {
+		if l.calls.n > 0 {
 			if l.callHandlers(co); l.carrier != co {
 				returned = true
 				return
@@ -167,14 +171,17 @@ func (l *Loop) poll() {
 	if l.broken {
 		return
 	}
-	until := backend.Forever
+	until := l.pool.due
 	if when, ok := l.timers.Next(); ok {
-		until = when
+		until = min(until, when)
 	}
-	if len(l.unread) > 0 {
+	if l.input.unread.list.n > 0 {
 		until = min(until, l.keepUnread())
 	}
-	if l.ready.n > 0 || l.calls.n() > 0 {
+	if l.pipes.wanted > 0 {
+		until = min(until, l.movePipes())
+	}
+	if l.ready.n > 0 || l.calls.n > 0 {
 		until = 0
 	}
 	if until > 0 && l.deadlocked() {
@@ -196,6 +203,7 @@ func (l *Loop) poll() {
 	if err != nil {
 		l.broke(fmt.Errorf("reactor: %w", err))
 	}
+	l.trimIdle(n)
 }
 
 // spin polls without blocking, for as long as WithBusyPoll allows, until it has found something to do.
@@ -220,8 +228,46 @@ func (l *Loop) wanted() bool {
 	return l.posts.pending() || l.quit.Load() != nil || l.rests && l.group.over.Load()
 }
 
-// complete hands out what Poll returned, and then expires timers: data that is there beats its deadline.
+// complete hands out the completions that Poll has returned, and then expires timers. A result that was there in time
+// beats its deadline, however late the loop is and however many results there are: so all of them are collected before.
 func (l *Loop) complete() {
+	l.handOut()
+	when, ok := l.timers.Next()
+	if !ok {
+		return
+	}
+	now := l.backend.Now()
+	if when > now {
+		return
+	}
+	if l.collect(when); l.broken {
+		return
+	}
+	l.passed = now
+	for t := l.timers.Expire(now); t != nil; t = l.timers.Expire(now) {
+		t.Value.expire(l)
+	}
+}
+
+// collect hands out all results that are there; until has passed. It makes so many Polls at most that each operation has
+// its turn: some may go on reporting for as long as they are asked.
+func (l *Loop) collect(until time.Duration) {
+	for polls := l.flight/len(l.completions) + 2; polls > 0 && l.flight > 0 && !l.broken; polls-- {
+		var err error
+		l.taken = 0
+		if l.polled, err = l.backend.Poll(l.completions, until); err != nil {
+			l.broke(fmt.Errorf("reactor: %w", err))
+			return
+		}
+		l.handOut()
+		if l.polled < len(l.completions) {
+			return
+		}
+	}
+}
+
+// handOut gives the completions of the last Poll to their sinks.
+func (l *Loop) handOut() {
 	for l.taken < l.polled {
 		c := &l.completions[l.taken]
 		l.taken++
@@ -229,14 +275,6 @@ func (l *Loop) complete() {
 			l.flight--
 		}
 		c.Sink.Complete(c)
-	}
-	if l.timers.Len() == 0 {
-		return
-	}
-	now := l.backend.Now()
-	l.passed = now
-	for t := l.timers.Expire(now); t != nil; t = l.timers.Expire(now) {
-		t.Value.expire(l)
 	}
 }
 

@@ -130,7 +130,7 @@ func TestUnixErrors(t *testing.T) {
 			path := socketPath(t)
 			ln, err := Listen(task, "unix", path)
 			must(t, "Listen", err)
-			for _, address := range []string{path, path + "/below", "/" + strings.Repeat("x", 200)} {
+			for _, address := range []string{path, path + "/below"} {
 				_, err := Listen(task, "unix", address)
 				_, want := net.Listen("unix", address)
 				if fmt.Sprint(err) != fmt.Sprint(want) {
@@ -140,7 +140,7 @@ func TestUnixErrors(t *testing.T) {
 			must(t, "Close", ln.Close())
 			plain := path + ".plain"
 			must(t, "WriteFile", os.WriteFile(plain, nil, 0o600))
-			for _, address := range []string{path, plain, "", path + "/below", "/" + strings.Repeat("x", 200)} {
+			for _, address := range []string{path, plain, "", path + "/below"} {
 				_, err := Dial(task, "unix", address)
 				_, want := net.Dial("unix", address)
 				if fmt.Sprint(err) != fmt.Sprint(want) {

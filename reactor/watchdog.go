@@ -64,8 +64,8 @@ func stackOf(id uint64) string {
 	return ""
 }
 
-// goroutine tells the number that the caller's goroutine has in stacks, and whether it is locked to a thread.
-func goroutine() (id uint64, locked bool) {
+// numberAndLock tells the number that the caller's goroutine has in stacks, and whether it is locked to a thread.
+func numberAndLock() (id uint64, locked bool) {
 	var buf [256]byte
 	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf[:], false)], []byte("\n"))
 	number, _, _ := bytes.Cut(bytes.TrimPrefix(head, []byte("goroutine ")), []byte(" "))
@@ -74,6 +74,6 @@ func goroutine() (id uint64, locked bool) {
 }
 
 func goroutineID() uint64 {
-	id, _ := goroutine()
+	id, _ := numberAndLock()
 	return id
 }
