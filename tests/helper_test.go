@@ -2,26 +2,18 @@ package tests
 
 import (
 	"context"
-	"errors"
 	"net"
-	"os"
 	"runtime"
-	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/eyewall/eyewall/backend"
+	"github.com/eyewall/eyewall/internal/testenv"
 	"github.com/eyewall/eyewall/reactor"
 )
 
-// requireVar and requireToolsVar name the environment variables that list backends and tools, by commas, whose tests must
-// not be skipped.
-const (
-	requireVar      = "EYEWALL_REQUIRE"
-	requireToolsVar = "EYEWALL_REQUIRE_TOOLS"
-)
+// requireToolsVar names the environment variable that lists tools, by commas, whose tests must not be skipped.
+const requireToolsVar = "EYEWALL_REQUIRE_TOOLS"
 
 // eachBackend runs test over every backend that this system has, on a loop that runs until the test is over. Afterwards
 // no goroutine may be left.
@@ -35,11 +27,7 @@ func eachBackend(t *testing.T, test func(t *testing.T, l *reactor.Loop)) {
 		t.Run(name, func(t *testing.T) {
 			goroutines := runtime.NumGoroutine()
 			l, err := reactor.New(reactor.WithBackend(name))
-			required := slices.Contains(strings.Split(os.Getenv(requireVar), ","), d.Name)
-			if !required && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS)) {
-				t.Skipf("%s is denied here: %v", name, err)
-			}
-			must(t, "New", err)
+			testenv.Need(t, name, err)
 			end := runLoop(t, l)
 			test(t, l)
 			end()

@@ -108,7 +108,7 @@ func echo(c reactor.Conn) error {
 		if err := await(c); err != nil {
 			return err
 		}
-		data, err := c.Next() // lent until c is next read
+		data, err := c.Next() // lent until c is next read or closed
 		if err != nil {
 			return err // io.EOF: the peer is done
 		}

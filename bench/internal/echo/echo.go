@@ -6,6 +6,8 @@ package echo
 import (
 	"context"
 	"flag"
+	"fmt"
+	"os"
 	"runtime"
 	"sync/atomic"
 
@@ -37,7 +39,11 @@ func Main(args []string) {
 	var listening atomic.Pointer[reactor.Listening]
 	control.ServeOn(func(s *control.Snapshot) {
 		if l := listening.Load(); l != nil {
-			count(s, l.Stats())
+			all, err := l.Stats(context.Background())
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			count(s, all)
 		}
 	}, func(ready func(string)) error {
 		return serve(context.Background(), "tcp", o.Addr, handle, append(opts, reactor.WithListening(func(l reactor.Listening) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eyewall/eyewall/backend"
 	_ "github.com/eyewall/eyewall/backend/all" // so that Backends finds eyewall's own
+	"github.com/eyewall/eyewall/internal/testenv"
 )
 
 // Patience bounds whatever a test waits for.
@@ -40,8 +41,8 @@ func Main(m *testing.M, main func()) {
 	os.Exit(0)
 }
 
-// Backends runs test for every backend, and every rung of it, that this system has. Those that it denies are skipped,
-// with the reason.
+// Backends runs test for every backend, and every rung of it, that this system has: testenv.Need decides about the
+// others.
 func Backends(t *testing.T, test func(t *testing.T, name string)) {
 	for _, d := range backend.Drivers() {
 		name := d.Name
@@ -50,12 +51,7 @@ func Backends(t *testing.T, test func(t *testing.T, name string)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			b, err := d.Open(backend.Config{})
-			if err != nil && listed(RequireVar, d.Name) {
-				t.Fatalf("denied here, and %s asks for it: %v", RequireVar, err)
-			}
-			if err != nil {
-				t.Skipf("denied here: %v", err)
-			}
+			testenv.Need(t, name, err)
 			b.Close()
 			test(t, name)
 		})

@@ -10,23 +10,15 @@ import (
 	"testing"
 )
 
-// RequireVar and RequireToolsVar name the environment variables that list, by commas, backends and tools whose tests must
-// not be skipped.
-const (
-	RequireVar      = "EYEWALL_REQUIRE"
-	RequireToolsVar = "EYEWALL_REQUIRE_TOOLS"
-)
-
-func listed(variable, name string) bool {
-	return slices.Contains(strings.Split(os.Getenv(variable), ","), name)
-}
+// RequireToolsVar names the environment variable that lists tools, by commas, whose tests must not be skipped.
+const RequireToolsVar = "EYEWALL_REQUIRE_TOOLS"
 
 // Tool runs a program that is a client of its own kind, such as curl, with what it is to read on its stdin, and returns
 // what it printed there and its stderr. Where it is not installed the test is skipped. It must end in time, with status 0.
 func Tool(t *testing.T, stdin []byte, name string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		if listed(RequireToolsVar, name) {
+		if slices.Contains(strings.Split(os.Getenv(RequireToolsVar), ","), name) {
 			t.Fatalf("%s is not installed, and %s asks for it: %v", name, RequireToolsVar, err)
 		}
 		t.Skipf("%s is not installed: %v", name, err)
