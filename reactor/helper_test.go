@@ -466,7 +466,9 @@ func must(t testing.TB, what string, err error) {
 	}
 }
 
-// pattern is n bytes that tell where in a stream they stand.
+// pattern is n bytes that tell where in a stream they stand. The race detector would make it slow, and learn nothing.
+//
+//go:norace
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {

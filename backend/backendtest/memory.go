@@ -24,7 +24,9 @@ var memoryTests = []test{
 	{name: "nothing_allocated_connecting", body: nothingAllocatedConnecting, options: options{raw: true}},
 }
 
-// litter has the collector take whatever nobody holds, and overwrites it.
+// litter has the collector take whatever nobody holds, and overwrites it. The race detector would make it slow.
+//
+//go:norace
 func litter() {
 	for range 2 {
 		runtime.GC()
