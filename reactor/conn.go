@@ -77,6 +77,7 @@ type rare struct {
 	read, write deadline
 	linger      timers.Timer[expirer] // bounds the sending after Close
 	bulk        uint8                 // large pieces that Splice has sent on since the last small one
+	splices     int32                 // that have taken input, which they may put back
 	next        *rare                 // in the loop's list of spare ones
 }
 

@@ -52,7 +52,7 @@ func (l *Loop) deadlocked() bool {
 	case l.inside < l.live && (l.flight > 0 || l.timers.Len() > 0): // which wakes only who waits for it
 		return false
 	}
-	return !l.wanted() && l.ctx.Err() == nil
+	return !l.wanted() && l.ctx.Err() == nil && l.shared.count() == 0
 }
 
 func (l *Loop) newDeadlockError() *DeadlockError {

@@ -84,7 +84,8 @@
 // encoding/gob, http.ReadRequest, fasthttp, gobwas/ws. One with goroutines of its own does not: net/http's Server and
 // Transport, golang.org/x/crypto/ssh, go-redis, pgx. For those [Conn.Shared] and [Listener.Shared] make a net.Conn and
 // a net.Listener for any goroutine, and [Loop.DialContext] dials for one; they are used by goroutines, not by tasks,
-// whose loop would wait.
+// whose loop would wait. What looks for a *net.TCPConn itself does not find one: google.golang.org/grpc sets no
+// TCP_USER_TIMEOUT there.
 //
 // An iterator of iter.Pull that was made in a task runs on the loop, and may wait, whichever of the loop's tasks
 // calls next. To call next or stop from another goroutine, or in a task those of a Pull that was made by another

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -17,16 +18,16 @@ import (
 // Where the process is out of descriptors a listener pauses, says so, and goes on when there are some again; it never
 // spins, and never stops for good. The server is a child, so that nobody else is out of descriptors.
 func TestOutOfDescriptors(t *testing.T) {
-	for _, form := range []string{"AcceptConn", "Serve", "Handle"} {
+	for _, form := range []string{"AcceptConn", "Serve", "Handle", "Shared"} {
 		t.Run(form, func(t *testing.T) {
-			eachDriver(t, func(t *testing.T, name string) { outOfDescriptors(t, form+" "+name) })
+			eachDriver(t, func(t *testing.T, name string) { outOfDescriptors(t, form, name) })
 		})
 	}
 }
 
-func outOfDescriptors(t *testing.T, argument string) {
+func outOfDescriptors(t *testing.T, form, name string) {
 	const room, conns = 8, 20
-	server := startChild(t, "emfile", argument)
+	server := startChild(t, "emfile", form+" "+name)
 	address := server.line()
 	var clients []net.Conn
 	dial := func() net.Conn {
@@ -107,7 +108,7 @@ func init() {
 		case "Handle":
 			err = Handle(ctx, "tcp", "127.0.0.1:0", echoOnce, append(opts, WithListening(listening))...)
 		default:
-			err = acceptAll(ctx, listening, opts)
+			err = acceptAll(ctx, form == "Shared", listening, opts)
 		}
 		if err != nil && err != context.Canceled {
 			fmt.Println("error:", err)
@@ -117,8 +118,8 @@ func init() {
 	}
 }
 
-// acceptAll is a server of AcceptConn.
-func acceptAll(ctx context.Context, listening func(Listening), opts []Option) error {
+// acceptAll is a server of AcceptConn, or of SharedListener.Accept.
+func acceptAll(ctx context.Context, shared bool, listening func(Listening), opts []Option) error {
 	l, err := New(opts...)
 	if err != nil {
 		return err
@@ -131,6 +132,10 @@ func acceptAll(ctx context.Context, listening func(Listening), opts []Option) er
 		listening(Listening{Addr: ln.Addr(), Stats: func(ctx context.Context) ([]Stats, error) {
 			return askStats(ctx, "Stats", []*Loop{l})
 		}})
+		if shared {
+			go echoShared(ln.Shared())
+			return nil
+		}
 		for {
 			c, err := ln.AcceptConn()
 			if err != nil {
@@ -143,6 +148,74 @@ func acceptAll(ctx context.Context, listening func(Listening), opts []Option) er
 		}
 	})
 	return l.Run(ctx)
+}
+
+func echoShared(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			io.Copy(onlyWriter{c}, onlyReader{c}) // splice(2) would have descriptors of its own
+			c.Close()
+		}()
+	}
+}
+
+// A connection that cannot be shared, since no descriptor is left, is closed, and says why.
+func TestSharedWithoutDescriptors(t *testing.T) {
+	eachDriver(t, func(t *testing.T, name string) {
+		c := startChild(t, "shares", name)
+		for range 4 {
+			if line := c.line(); !strings.HasSuffix(line, ": too many open files") {
+				t.Errorf("the child says %q", line)
+			}
+		}
+		if line := c.line(); line != "EOF" {
+			t.Errorf("the peer's read: %q", line)
+		}
+	})
+}
+
+func init() {
+	children["shares"] = func(name string) int {
+		l, err := New(WithBackend(name))
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		l.Go(func(task Task) error {
+			ln, err := Listen(task, "tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			peer, err := Dial(task, "tcp", ln.Addr().String())
+			if err != nil {
+				return err
+			}
+			c, err := ln.AcceptConn()
+			if err != nil {
+				return err
+			}
+			leaveDescriptors(0)
+			s := c.Shared()
+			_, err = s.Read(make([]byte, 1))
+			fmt.Println(err)
+			_, err = s.Write([]byte("x"))
+			fmt.Println(err)
+			fmt.Println(s.SetNoDelay(true))
+			fmt.Println(s.Close())
+			_, err = peer.Next()
+			fmt.Println(err)
+			return nil
+		})
+		if err := l.Run(context.Background()); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		return 0
+	}
 }
 
 // leaveDescriptors lowers the process's limit, so that it can open n more.

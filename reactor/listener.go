@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,8 @@ type Listener struct {
 	err       error     // why it accepts no more
 	delay     time.Duration
 	retry     timers.Timer[expirer]
+
+	guard sync.Mutex // held by close, and by what other goroutines do with fd and file by a SharedListener
 
 	deadline timers.Timer[expirer] // ends Accept
 	expired  bool                  // it has passed
@@ -175,8 +178,10 @@ func (ln *Listener) close() {
 	if ln.closed {
 		return
 	}
+	ln.guard.Lock()
 	ln.closed = true
 	ln.unlink()
+	ln.guard.Unlock()
 	l := ln.loop
 	if l.debug != nil {
 		delete(l.debug.listeners, ln)
@@ -222,6 +227,10 @@ func (d *acceptDeadline) expire(l *Loop) {
 // is, that of an inherited one is not. For other than Unix sockets it does nothing. See net.UnixListener.
 func (ln *Listener) SetUnlinkOnClose(unlink bool) {
 	ln.loop.mustBeHere()
+	ln.setUnlink(unlink)
+}
+
+func (ln *Listener) setUnlink(unlink bool) {
 	ln.file = ""
 	if addr, ok := ln.addr.(*net.UnixAddr); ok && unlink && !ln.closed {
 		ln.file = socketFile(addr)

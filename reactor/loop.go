@@ -75,6 +75,8 @@ type Loop struct {
 	spareOut   *output // to be used again
 	spareRare  *rare   // likewise
 
+	shared sharedConns
+
 	input input // received, and not given back
 	pipes pipes // held by tasks that send them on
 

@@ -106,7 +106,7 @@ func refusesToWait(t testing.TB, task Task) {
 	s, c := sharedPair(t, task)
 	_, err = s.Read(make([]byte, 1))
 	wantOpError(t, "Read", err, "read", errOwnLoop)
-	n, err := s.Write(make([]byte, 1<<20))
+	n, err := s.Write(make([]byte, 64<<20))
 	wantOpError(t, "Write", err, "write", errOwnLoop)
 	if n == 0 {
 		t.Error("Write has taken nothing")

@@ -3,83 +3,118 @@ package reactor
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/eyewall/eyewall/internal/goroutine"
+	"github.com/eyewall/eyewall/internal/sock"
 )
 
-// SharedConn is a connection of a loop that any goroutine may use, and several at once; Conn.Shared makes one. It
-// implements net.Conn with package net's semantics. What is received is copied to a buffer, from which Read takes it,
-// and Write copies to one that the loop sends; each has up to 64 KiB, and none while nothing is in it. The loop does not
-// end while one is open, unless Run's context does: then its methods give ErrClosed.
+// SharedConn is a connection of a loop that any goroutine may use, and several at once; Conn.Shared makes one. It has the
+// methods of net.TCPConn, with package net's semantics. Its bytes go through the runtime's poller, which is made for
+// goroutines, as package net's do, and not through the loop's backend. The loop does not end while one is open, unless
+// Run's context does: then its methods give ErrClosed. A drain waits for it as for any connection.
 //
-// Its methods wait by blocking their goroutine, so that code on a loop should not call Read and Write. On the
-// connection's own loop they return an error if they would have to wait.
+// Its methods wait by blocking their goroutine, so that code on a loop should not call those that do. On the
+// connection's own loop Read and Write return an error if they would have to wait.
 type SharedConn struct {
 	loop          *Loop
-	h             Conn // the loop's
 	local, remote net.Addr
-	act           func() // has the loop look at what has changed; it is posted
+	file          *os.File // its socket, for the runtime's poller; nil if there is none
+	why           error    // there is none
+
+	h        Conn                     // the loop's; the zero Conn if it never had one
+	handover atomic.Pointer[handover] // nil if nothing is left of it
 
 	writing sync.Mutex // held by the Write that is under way: what each writes stays together
 
-	mu       sync.Mutex
-	readable sync.Cond
-	writable sync.Cond
-	read     sharedDeadline
-	write    sharedDeadline
-	in       []byte // received; a sharedBuffer's, or nil
-	at       int    // of in, what is read next
-	out      []byte // written; a sharedBuffer's, or nil
-	readErr  error  // comes after in
-	writeErr error  // of the loop's sending
-	heard    bool   // a call has returned writeErr, or readErr
-	shut     bool   // CloseWrite was called
-	closed   bool   // Close was called
-	ended    bool   // the loop has done with it
-	posted   bool   // act is, and has not begun
-	full     bool   // the loop waits for room in in
-
-	// What follows is the loop's.
-
-	waiting waitQueue // the task that receives, while there is no room
-	sending bool      // a task is sending
-	told    bool      // the peer was told of the end of the stream
-}
-
-const (
-	sharedSize = 64 << 10       // bytes of each buffer
-	sharedFull = sharedSize / 2 // in in: beyond that the loop receives no more
-	sharedRoom = sharedFull / 2 // and goes on below that
-)
-
-// sharedBuffers are arrays of sharedSize.
-var sharedBuffers = sync.Pool{New: func() any { return new([sharedSize]byte) }}
-
-func sharedBuffer() []byte { return sharedBuffers.Get().(*[sharedSize]byte)[:0] }
-
-func freeSharedBuffer(b []byte) {
-	if cap(b) == sharedSize {
-		sharedBuffers.Put((*[sharedSize]byte)(b[:sharedSize]))
-	}
+	mu     sync.Mutex
+	closed bool // Close was called
+	ended  bool // the loop has ended, and closed it
 }
 
 // Shared makes the connection one for any goroutine. h, and every copy of it, is closed by that; tasks that wait for it
 // get ErrClosed, its deadlines are taken away, and what Next has lent is returned. The end of a handler does not close
-// it. Of a connection that is closed already it makes one that is closed. It comes from whatever runs on the loop.
+// it. It comes from whatever runs on the loop.
+//
+// Of a connection that is closed already it makes one that is closed. The connection gets another descriptor: if the
+// process can have none, it is closed, and the methods of the SharedConn return the reason.
 func (h Conn) Shared() *SharedConn {
 	h.mustBeHere()
-	s := &SharedConn{local: h.LocalAddr(), remote: h.RemoteAddr()}
-	s.readable.L, s.writable.L = &s.mu, &s.mu
-	if h.FD() < 0 {
-		s.closed, s.ended = true, true
-		return s
+	s, err := h.share()
+	if err != nil {
+		s = &SharedConn{local: h.LocalAddr(), remote: h.RemoteAddr(), why: err}
 	}
-	s.loop, s.h = h.c.loop, h.c.takeOver()
-	s.act = s.look
-	s.loop.spawn(s.own)
 	return s
+}
+
+// share is Shared. If it fails the connection is closed.
+func (h Conn) share() (*SharedConn, error) {
+	if h.FD() < 0 {
+		return nil, ErrClosed
+	}
+	c := h.c
+	s := &SharedConn{loop: c.loop, local: h.LocalAddr(), remote: h.RemoteAddr()}
+	fd, err := sock.Dup(int(c.fd)) // the backend may know the other one
+	if err == nil {
+		s.file, err = newPolled(fd)
+	}
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	if s.h = c.takeOver(); c.isIdle() {
+		s.h.release()
+	} else {
+		s.handover.Store(newHandover())
+		s.loop.spawn(s.handOver)
+	}
+	s.open()
+	return s, nil
+}
+
+// shareAccepted makes a SharedConn of a descriptor that was accepted, and that no backend knows.
+func (l *Loop) shareAccepted(fd int, unix bool) (*SharedConn, error) {
+	s := &SharedConn{loop: l}
+	if unix {
+		s.local, s.remote = sock.LocalUnix(fd), sock.RemoteUnix(fd)
+	} else {
+		s.local = net.TCPAddrFromAddrPort(sock.Local(fd))
+		s.remote = net.TCPAddrFromAddrPort(sock.Remote(fd))
+	}
+	var err error
+	if s.file, err = newPolled(fd); err != nil {
+		return nil, s.fail("accept", err)
+	}
+	s.open()
+	return s, nil
+}
+
+// open makes it one of the loop's.
+func (s *SharedConn) open() {
+	if !s.loop.shared.add(s) {
+		s.end()
+	}
+}
+
+// newPolled hands a socket's descriptor to the runtime's poller. If that fails it closes it.
+func newPolled(fd int) (*os.File, error) {
+	f := os.NewFile(uintptr(fd), "")
+	if err := f.SetDeadline(time.Time{}); err != nil { // the poller has not taken it
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isIdle reports whether the loop has nothing to finish.
+func (c *conn) isIdle() bool {
+	return !c.receiving && c.in == nil && !c.sending && c.gathered() == 0 &&
+		(c.rare == nil || c.rare.readErr == nil && c.rare.writeErr == nil && c.rare.splices == 0)
 }
 
 // takeOver makes every handle stale, and returns a new one, for who has nothing to do with its server.
@@ -102,124 +137,214 @@ func (c *conn) takeOver() Conn {
 	return c.handle()
 }
 
+// end closes it for a loop that is to end.
+func (s *SharedConn) end() {
+	s.mu.Lock()
+	s.ended = true
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return
+	}
+	if h := s.handover.Load(); h != nil {
+		h.close()
+	}
+	s.file.Close()
+	s.letGo()
+}
+
+// letGo closes the loop's connection, if it is still open. It is called on the loop.
+func (s *SharedConn) letGo() {
+	h := s.handover.Load()
+	if h == nil || s.h.FD() < 0 {
+		return
+	}
+	if r := s.h.c.rare; r != nil {
+		h.mu.Lock()
+		r.told = h.heard
+		h.mu.Unlock()
+	}
+	s.h.release()
+}
+
+// forget drops the handover once it is over.
+func (s *SharedConn) forget() {
+	if h := s.handover.Load(); h != nil && h.isOver() {
+		s.handover.Store(nil)
+	}
+}
+
 // Read implements net.Conn.
 func (s *SharedConn) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		switch {
-		case s.closed || s.ended && s.readErr == nil:
-			return 0, s.wrap("read", ErrClosed)
-		case s.read.expired:
-			return 0, s.wrap("read", ErrDeadline)
-		case len(p) == 0:
-			return 0, nil
-		case len(s.in) > 0:
-			return s.take(p), nil
-		case s.readErr != nil:
-			s.heard = s.heard || s.readErr != io.EOF
-			return 0, s.readErr
-		case s.isHere():
-			return 0, s.wrap("read", errOwnLoop)
+	if s.file == nil {
+		return 0, s.fail("read", s.why)
+	}
+	here := s.isHere()
+	if h := s.handover.Load(); h != nil {
+		if n, over, err := h.take(p, !here); !over {
+			s.forget()
+			return n, s.fail("read", err)
 		}
-		s.readable.Wait()
 	}
+	if here {
+		return s.readHere(p)
+	}
+	n, err := s.file.Read(p)
+	if err != nil {
+		err = s.fail("read", err)
+	}
+	return n, err
 }
 
-// take copies from what was received.
-func (s *SharedConn) take(p []byte) int {
-	n := copy(p, s.in[s.at:])
-	if s.at += n; s.at == len(s.in) {
-		s.dropInput()
-	}
-	if s.full && len(s.in)-s.at < sharedRoom {
-		s.full = false
-		s.post()
-	}
-	return n
-}
-
-func (s *SharedConn) dropInput() {
-	freeSharedBuffer(s.in)
-	s.in, s.at = nil, 0
-}
-
-// Write implements net.Conn. A nil error says that the bytes were taken; one that sending them meets is reported by a
-// later call.
+// Write implements net.Conn.
 func (s *SharedConn) Write(p []byte) (int, error) {
-	if !s.writing.TryLock() {
-		if s.isHere() { // the Write that has the lock may be waiting for the loop
-			return 0, s.wrap("write", errOwnLoop)
-		}
-		s.writing.Lock()
+	if s.file == nil {
+		return 0, s.fail("write", s.why)
+	}
+	here := s.isHere()
+	if err := s.beginWrite(here); err != nil {
+		return 0, s.fail("write", err)
 	}
 	defer s.writing.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	written := 0
-	for {
-		switch {
-		case s.closed || s.ended && s.writeErr == nil:
-			return written, s.wrap("write", ErrClosed)
-		case s.write.expired:
-			return written, s.wrap("write", ErrDeadline)
-		case s.writeErr != nil:
-			s.heard = true
-			return written, s.writeErr
-		case s.shut:
-			return written, s.wrap("write", unix.EPIPE)
-		case written == len(p):
-			return written, nil
-		case len(s.out) == sharedSize && s.isHere():
-			return written, s.wrap("write", errOwnLoop)
-		case len(s.out) == sharedSize:
-			s.writable.Wait()
-			continue
-		case s.out == nil:
-			s.out = sharedBuffer()
-		}
-		n := min(len(p)-written, sharedSize-len(s.out))
-		s.out = append(s.out, p[written:written+n]...)
-		s.post()
-		if written += n; written == len(p) {
-			return written, nil
+	if here {
+		return s.writeHere(p)
+	}
+	n, err := s.file.Write(p)
+	if err != nil {
+		err = s.fail("write", err)
+	}
+	return n, err
+}
+
+// beginWrite waits until it is its caller's turn to write. Unless it fails, writing is locked then.
+func (s *SharedConn) beginWrite(here bool) error {
+	if !here {
+		s.writing.Lock()
+	} else if !s.writing.TryLock() { // the Write that has the lock may be waiting for the loop
+		return errOwnLoop
+	}
+	if h := s.handover.Load(); h != nil {
+		if err := h.awaitSent(!here); err != nil {
+			s.writing.Unlock()
+			return err
 		}
 	}
+	return nil
+}
+
+// readHere is Read on the connection's loop: it does not wait.
+func (s *SharedConn) readHere(p []byte) (n int, err error) {
+	err = s.try("read", func(fd int) (err error) {
+		n, err = unix.Read(fd, p)
+		return err
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// writeHere is Write on the connection's loop: it does not wait.
+func (s *SharedConn) writeHere(p []byte) (written int, err error) {
+	for err == nil && written < len(p) {
+		err = s.try("write", func(fd int) error {
+			n, err := unix.Write(fd, p[written:])
+			written += max(n, 0)
+			return err
+		})
+	}
+	return written, err
+}
+
+// try makes a system call that does not wait.
+func (s *SharedConn) try(op string, call func(fd int) error) error {
+	return s.control(op, func(fd int) (err error) {
+		for err = unix.EINTR; err == unix.EINTR; {
+			err = call(fd)
+		}
+		if err == unix.EAGAIN {
+			err = errOwnLoop
+		}
+		return err
+	})
+}
+
+// control calls f while the socket stays open.
+func (s *SharedConn) control(op string, f func(fd int) error) error {
+	if s.file == nil {
+		return s.fail(op, s.why)
+	}
+	raw, err := s.file.SyscallConn()
+	if err == nil && raw.Control(func(fd uintptr) { err = f(int(fd)) }) != nil {
+		err = ErrClosed
+	}
+	return s.fail(op, err)
 }
 
 // CloseWrite tells the peer, after what was written, that nothing more will come. Reading goes on. It does not wait.
 func (s *SharedConn) CloseWrite() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.ended {
-		return s.wrap("close", ErrClosed)
+	if h := s.handover.Load(); h != nil && h.closeWrite() {
+		return nil
 	}
-	s.shut = true
-	s.writable.Broadcast()
-	s.post()
-	return nil
+	return s.shutdown(unix.SHUT_WR)
 }
 
-// Close implements net.Conn. Reads and Writes that wait end with ErrClosed. It does not wait: the loop sends what was
-// written, for no longer than the linger time (WithLinger), and then closes the descriptor.
+// CloseRead tells the system that nothing more is to be read: bytes that have come can be, and then the end of the
+// stream. Writing goes on. See shutdown(2).
+func (s *SharedConn) CloseRead() error { return s.shutdown(unix.SHUT_RD) }
+
+func (s *SharedConn) shutdown(how int) error {
+	return s.control("close", func(fd int) error { return os.NewSyscallError("shutdown", unix.Shutdown(fd, how)) })
+}
+
+// Close implements net.Conn. Reads and Writes that wait end with ErrClosed. It does not wait: the system sends what was
+// written. What the loop had not sent when the connection became a shared one, it sends for no longer than the linger
+// time (WithLinger).
 func (s *SharedConn) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return s.wrap("close", ErrClosed)
+	if s.file == nil {
+		return s.fail("close", s.why)
 	}
+	s.mu.Lock()
+	closed, ended := s.closed, s.ended
 	s.closed = true
-	s.read.stop()
-	s.write.stop()
-	s.dropInput()
-	s.readable.Broadcast()
-	s.writable.Broadcast()
-	s.post()
-	return nil
+	s.mu.Unlock()
+	switch {
+	case closed:
+		return s.fail("close", ErrClosed)
+	case ended:
+		return nil
+	}
+	err := s.file.Close()
+	last := s.loop.shared.remove(s)
+	switch h := s.handover.Load(); {
+	case h != nil:
+		h.close()
+		s.tell(s.letGo)
+	case last:
+		s.tell(func() {})
+	}
+	return s.fail("close", err)
+}
+
+// tell has the loop call f, and then see whether it goes on.
+func (s *SharedConn) tell(f func()) {
+	if s.loop.Post(f) == ErrPostFull {
+		go s.loop.mustPost(f)
+	}
 }
 
 // isHere reports whether its caller runs on the connection's loop.
-func (s *SharedConn) isHere() bool { return s.loop != nil && s.loop.isHere() }
+func (s *SharedConn) isHere() bool {
+	l := s.loop
+	if goroutine.Is(&l.goroutine) {
+		return true
+	}
+	thread := l.thread.Load()
+	return thread > 0 && thread == threadID() && l.state.Load() == running
+}
 
 // LocalAddr implements net.Conn.
 func (s *SharedConn) LocalAddr() net.Addr { return s.local }
@@ -236,247 +361,42 @@ func (s *SharedConn) SetReadDeadline(t time.Time) error { return s.setDeadlines(
 // SetWriteDeadline implements net.Conn.
 func (s *SharedConn) SetWriteDeadline(t time.Time) error { return s.setDeadlines(t, false, true) }
 
-func (s *SharedConn) setDeadlines(t time.Time, read, write bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.ended {
-		return s.wrap("set", ErrClosed)
+func (s *SharedConn) setDeadlines(t time.Time, read, write bool) (err error) {
+	if s.file == nil {
+		return s.fail("set", s.why)
 	}
-	if read {
-		s.read.set(t, &s.readable)
+	if h := s.handover.Load(); h != nil {
+		h.setDeadlines(t, read, write)
 	}
-	if write {
-		s.write.set(t, &s.writable)
+	switch {
+	case read && write:
+		err = s.file.SetDeadline(t)
+	case read:
+		err = s.file.SetReadDeadline(t)
+	default:
+		err = s.file.SetWriteDeadline(t)
+	}
+	if err != nil {
+		return s.fail("set", ErrClosed)
 	}
 	return nil
 }
 
-func (s *SharedConn) wrap(op string, err error) error {
+// fail is the error that a method returns, as package net has it, for one of the file, of the handover or of the system.
+func (s *SharedConn) fail(op string, err error) error {
+	if _, ok := err.(*net.OpError); ok || err == nil || err == io.EOF {
+		return err
+	}
+	if of, ok := err.(*os.PathError); ok {
+		err = of.Err
+	}
+	switch errno, ok := err.(unix.Errno); {
+	case ok:
+		err = os.NewSyscallError(op, errno)
+	case err == os.ErrClosed:
+		err = ErrClosed
+	}
 	return &net.OpError{Op: op, Net: s.local.Network(), Source: s.local, Addr: s.remote, Err: err}
-}
-
-// sharedDeadline is one direction's. It is used with the lock of its Cond held.
-type sharedDeadline struct {
-	timer   *time.Timer
-	sets    uint64 // how often it was set
-	expired bool
-}
-
-// set moves the deadline; wake are those that wait for it.
-func (d *sharedDeadline) set(t time.Time, wake *sync.Cond) {
-	d.stop()
-	d.expired = false
-	if t.IsZero() {
-		return
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		d.expired = true
-		wake.Broadcast()
-		return
-	}
-	now := d.sets
-	d.timer = time.AfterFunc(left, func() {
-		wake.L.Lock()
-		defer wake.L.Unlock()
-		if d.sets == now {
-			d.expired = true
-			wake.Broadcast()
-		}
-	})
-}
-
-func (d *sharedDeadline) stop() {
-	d.sets++
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
-}
-
-// post has the loop look at what has changed. It comes with the lock held, and lets go of it meanwhile: else the loop,
-// once woken, would have to wait for it.
-func (s *SharedConn) post() {
-	if s.posted || s.ended {
-		return
-	}
-	s.posted = true
-	s.mu.Unlock()
-	err := s.loop.Post(s.act)
-	s.mu.Lock()
-	switch err {
-	case ErrLoopEnded:
-		s.end()
-	case ErrPostFull:
-		go s.loop.mustPost(s.act)
-	}
-}
-
-// end is for when the loop does nothing for it any more.
-func (s *SharedConn) end() {
-	s.ended = true
-	s.read.stop()
-	s.write.stop()
-	freeSharedBuffer(s.out)
-	s.out = nil
-	s.readable.Broadcast()
-	s.writable.Broadcast()
-}
-
-// look does on the loop what goroutines have asked for.
-func (s *SharedConn) look() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.posted = false
-	s.waiting.wakeAll()
-	if s.ended {
-		return
-	}
-	c := s.h.c
-	if out := s.out; !s.sending && len(out) > 0 && c.gathered()+len(out) <= corkLimit && c.writeErr() == nil { // as mostly
-		c.gather(out)
-		freeSharedBuffer(out)
-		s.out = nil
-		s.writable.Broadcast()
-	}
-	if !s.sending && (len(s.out) > 0 || s.shut && !s.told) {
-		s.sending = true
-		s.loop.spawn(s.send)
-	}
-	switch {
-	case !s.closed:
-	case s.sending:
-		s.h.SetWriteDeadline(time.Now().Add(s.loop.opt.linger))
-	default:
-		s.release()
-	}
-}
-
-// release closes the loop's connection.
-func (s *SharedConn) release() {
-	if s.h.FD() >= 0 && s.h.c.rare != nil {
-		s.h.c.rare.told = s.heard
-	}
-	s.h.release()
-	s.waiting.wakeAll()
-}
-
-// send is a task that sends what look cannot send without waiting.
-func (s *SharedConn) send(t Task) error {
-	for {
-		s.mu.Lock()
-		out := s.out
-		s.out = nil
-		if out == nil && (!s.shut || s.told) {
-			s.sending = false
-			if s.closed {
-				s.release()
-			}
-			s.mu.Unlock()
-			return nil
-		}
-		s.writable.Broadcast()
-		s.mu.Unlock()
-		var err error
-		if out != nil {
-			var n int
-			n, err = s.h.Write(out)
-			if err != nil {
-				s.mu.Lock()
-				s.lose(len(out)-n, err)
-				s.mu.Unlock()
-			}
-			freeSharedBuffer(out)
-		} else {
-			s.told = true
-			err = s.h.CloseWrite()
-		}
-		if t.t.canceled {
-			return nil
-		}
-		if err != nil {
-			s.failed(err)
-		}
-	}
-}
-
-// lose notes that bytes for which Write has returned are not sent: n of them, and those in out. Unless a later call tells
-// of that, the peer and WithErrors are told when the connection is closed. It is called with the lock held.
-func (s *SharedConn) lose(n int, err error) {
-	if c := s.h.c; s.h.FD() >= 0 {
-		c.more().unsent += n + len(s.out)
-		c.lose(err) // the gathered bytes are dropped, too: there would be a hole behind them
-	}
-}
-
-// failed notes that the bytes that were written cannot be sent.
-func (s *SharedConn) failed(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writeErr, s.told = err, true
-	freeSharedBuffer(s.out)
-	s.out = nil
-	s.writable.Broadcast()
-}
-
-// own is a task that receives, for as long as the connection is open.
-func (s *SharedConn) own(t Task) error {
-	s.loop.outside++
-	defer func() {
-		s.loop.outside--
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.out) > 0 { // the loop is ending
-			s.lose(0, ErrCanceled)
-		}
-		s.end()
-	}()
-	for s.h.FD() >= 0 && !t.t.canceled {
-		if s.pauses() {
-			s.waiting.park(t.t)
-			continue
-		}
-		err := s.h.awaitInput(false)
-		if err != nil && s.h.FD() >= 0 && s.h.c.rare != nil {
-			s.h.c.rare.told = false // this task is nobody to tell
-		}
-		if s.h.FD() < 0 || t.t.canceled {
-			break
-		}
-		s.received(err)
-	}
-	return nil
-}
-
-// pauses tells whether there is nothing to be received, or no room for it.
-func (s *SharedConn) pauses() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.readErr != nil || s.full && !s.closed
-}
-
-// received takes over what has come.
-func (s *SharedConn) received(err error) {
-	defer s.readable.Broadcast() // when nobody has to wait for the lock any more
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case err != nil:
-		s.readErr = err
-	case s.closed: // so that the peer, which may be waiting for that, reads what it is still to be sent
-		s.h.c.dropInput()
-	default:
-		if s.in == nil {
-			s.in = sharedBuffer()
-		}
-		if s.at > 0 && cap(s.in)-len(s.in) < sharedFull {
-			s.in = s.in[:copy(s.in, s.in[s.at:])]
-			s.at = 0
-		}
-		n, _ := s.h.Read(s.in[len(s.in):cap(s.in)]) // which does not wait
-		s.in = s.in[:len(s.in)+n]
-		s.full = len(s.in)-s.at >= sharedFull
-	}
 }
 
 var _ net.Conn = (*SharedConn)(nil)

@@ -74,13 +74,17 @@ func (p *sharedDial) run(t Task, address string) error {
 			v = newPanicError(v)
 			err = p.dialer.wrap(p.network, nil, v.(error))
 		}
+		var s *SharedConn
+		if err == nil {
+			if s, err = c.share(); err != nil {
+				err = p.dialer.wrap(p.network, nil, err)
+			}
+		}
 		switch {
-		case p.over.Swap(true):
-			c.Close()
-		case err != nil:
-			p.results <- sharedResult{err: err}
-		default:
-			p.results <- sharedResult{c: c.Shared()}
+		case !p.over.Swap(true):
+			p.results <- sharedResult{s, err}
+		case err == nil:
+			s.Close()
 		}
 		if v != nil {
 			panic(v)

@@ -2,7 +2,9 @@ package reactor
 
 import (
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -66,14 +68,18 @@ func (s *SharedListener) accept(t Task) error {
 		for s.isFull() && !t.t.canceled {
 			s.room.park(t.t)
 		}
-		c, err := s.ln.AcceptConn()
+		fd, err := s.ln.next(t.t)
 		if err != nil {
 			if !t.t.canceled {
-				s.end(err)
+				s.end(s.ln.wrap(err))
 			}
 			return nil
 		}
-		s.put(c.Shared())
+		if c, err := s.ln.loop.shareAccepted(fd, s.ln.unix); err != nil {
+			s.ln.loop.reportConn(err)
+		} else {
+			s.put(c)
+		}
 	}
 }
 
@@ -200,4 +206,55 @@ func (s *SharedListener) SetDeadline(t time.Time) error {
 	return nil
 }
 
-var _ net.Listener = (*SharedListener)(nil)
+// File is Listener.File.
+func (s *SharedListener) File() (f *os.File, err error) {
+	err = s.use("file", func() error {
+		f, err = dupFile(s.ln.fd, s.ln.addr, "")
+		return err
+	})
+	return f, err
+}
+
+// SetUnlinkOnClose is Listener.SetUnlinkOnClose.
+func (s *SharedListener) SetUnlinkOnClose(unlink bool) {
+	s.use("set", func() error { s.ln.setUnlink(unlink); return nil })
+}
+
+// SyscallConn gives access to the listening descriptor. As package net's, it is for Control: Read and Write are EINVAL.
+// Close waits for a Control. See syscall.RawConn.
+func (s *SharedListener) SyscallConn() (syscall.RawConn, error) {
+	if err := s.use("raw", func() error { return nil }); err != nil {
+		return nil, err
+	}
+	return rawShared{rawListening{s.ln}, s}, nil
+}
+
+// rawShared implements syscall.RawConn.
+type rawShared struct {
+	rawListening
+	of *SharedListener
+}
+
+// Control implements syscall.RawConn.
+func (r rawShared) Control(f func(fd uintptr)) error {
+	return r.of.use("raw-control", func() error { f(uintptr(r.ln.fd)); return nil })
+}
+
+// use calls f while the listener stays open.
+func (s *SharedListener) use(op string, f func() error) error {
+	s.ln.guard.Lock()
+	defer s.ln.guard.Unlock()
+	err := ErrClosed
+	if !s.ln.closed {
+		err = f()
+	}
+	if err != nil {
+		return s.ln.wrapOp(op, err)
+	}
+	return nil
+}
+
+var (
+	_ net.Listener = (*SharedListener)(nil)
+	_ syscall.Conn = (*SharedListener)(nil)
+)

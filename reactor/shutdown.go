@@ -61,7 +61,7 @@ func (l *Loop) shutDown(ctx context.Context) error {
 			defer func() { l.cutters-- }()
 			for l.closesListeners() && t.Yield() == nil { // a turn or two
 			}
-			cut = ShutdownError{Tasks: l.live - l.cutters, Conns: l.open, Cause: context.Cause(ctx)}
+			cut = ShutdownError{Tasks: l.live - l.cutters, Conns: l.opened(), Cause: context.Cause(ctx)}
 			l.fail(nil)
 			return nil
 		})

@@ -39,6 +39,7 @@ func (h Conn) splice(to Conn, limit int64) (n int, err error) {
 	in := c.take()
 	size := in.size()
 	c.noteSize(size)
+	c.more().splices++
 	defer func() { h.settle(in, size-n) }() // sending may end in Goexit
 	if in.piped != 0 {
 		return to.sendPiped(in)
@@ -52,8 +53,18 @@ func (h Conn) settle(in *chunk, left int) {
 	l := c.loop
 	switch {
 	case l.broken: // perhaps while the Send is in flight: the loan ends with the backend
-	case left == 0 || c.closing || c.generation-h.generation > 1: // or it was closed; Shared, too, adds 1
+		return
+	case c.closing || c.generation-h.generation > 1: // or it was closed; Shared, too, adds 1
 		l.giveBack(in)
+		return
+	}
+	c.rare.splices--
+	switch {
+	case left == 0:
+		l.giveBack(in)
+		if c.generation != h.generation {
+			c.readers.wakeFirst() // the task of a SharedConn, which waits for that
+		}
 	case in.piped != 0:
 		in.piped = uint32(left)
 		in.own(l)

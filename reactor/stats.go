@@ -37,9 +37,12 @@ func (l *Loop) Stats() Stats {
 	l.mustBeHere()
 	s := l.stats
 	s.Held, s.Kept = l.input.held, l.input.kept
-	s.Tasks, s.Conns, s.Posts, s.Wakes, s.Backend = l.live, l.open, l.posts.ran, l.posts.wakes.Load(), l.backend.Stats()
+	s.Tasks, s.Conns, s.Posts, s.Wakes, s.Backend = l.live, l.opened(), l.posts.ran, l.posts.wakes.Load(), l.backend.Stats()
 	return s
 }
+
+// opened is how many connections and listeners are open.
+func (l *Loop) opened() int { return l.open + l.shared.count() }
 
 // Stats asks each loop for its Stats, and waits for the answers until ctx ends, whose cause is the error then. The
 // Stats of a loop that does not run are zero, and so are, beside an error, those of one that has not answered. It is

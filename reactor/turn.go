@@ -154,6 +154,8 @@ func (l *Loop) more() bool {
 		return true
 	case !l.closing && !l.stopping && l.lazies > 0 && l.draining.Load():
 		return true // connections with handlers, which are no tasks
+	case !l.closing && !l.stopping && l.shared.await():
+		return true
 	case !l.closing && !l.stopping && l.group.goesOn(l):
 		return true
 	case !l.closing:
@@ -300,6 +302,7 @@ func (l *Loop) fail(err error) {
 	for _, ln := range l.listeners {
 		ln.close()
 	}
+	l.shared.end()
 }
 
 // why is the reason for which the tasks' waits end when the loop is to.

@@ -86,19 +86,19 @@ func TestUnsentIsToldByClose(t *testing.T) {
 	})
 }
 
-// A shared connection that is closed loses nothing in silence, either.
+// What was written before a connection is shared is not lost in silence, either.
 func TestUnsentOfSharedIsTold(t *testing.T) {
 	eachBackend(t, func(t *testing.T, name string) {
 		errs := make(chan error, 10)
 		run(t, name, func(task Task) {
 			c, peer := peered(t, task, full, "127.0.0.1:0")
+			gatherUntilStuck(t, c)
 			s := c.Shared()
 			off(t, task, func() {
-				for stands := 0; stands < 3; stands++ { // until for some time nothing more goes out
-					s.SetWriteDeadline(time.Now().Add(30 * time.Millisecond))
-					if n, _ := s.Write(pattern(8000)); n > 0 {
-						stands = 0
-					}
+				s.SetWriteDeadline(time.Now().Add(time.Millisecond))
+				n, err := s.Write([]byte("behind it"))
+				if wantTimeout(t, "Write", err, "write"); n != 0 {
+					t.Errorf("%d bytes were written before those that came first", n)
 				}
 				must(t, "Close", s.Close())
 				select {
@@ -109,39 +109,50 @@ func TestUnsentOfSharedIsTold(t *testing.T) {
 				case <-time.After(limit):
 					t.Error("nobody was told of the lost bytes")
 				}
-				_, err := io.ReadAll(peer)
+				_, err = io.ReadAll(peer)
 				wantErr(t, "the peer's Read", err, unix.ECONNRESET)
 			})
 		}, WithLinger(10*time.Millisecond), WithErrors(func(err error) { errs <- err }))
 	})
 }
 
-// An error of sending that only the loop has seen is not told to the user of a shared connection.
+// An error of sending those bytes is told to the user of the shared connection, or else to WithErrors.
 func TestFailedSendOfSharedIsTold(t *testing.T) {
-	eachBackend(t, func(t *testing.T, name string) {
-		errs := make(chan error, 10)
-		run(t, name, func(task Task) {
-			c, _ := peered(t, task, ListenConfig{}, "127.0.0.1:0")
-			s := c.Shared()
-			must(t, "Sleep", task.Sleep(time.Millisecond))
-			spy := spyOn(task.Loop())
-			spy.counts(func() { spy.sendErr = unix.ENOBUFS })
-			_, err := s.Write([]byte("lost"))
-			must(t, "Write", err)
-			when(t, task, "the loop has seen the error", func() bool {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.readErr != nil
-			})
-			must(t, "Close", s.Close())
-		}, WithErrors(func(err error) { errs <- err }))
-		select {
-		case err := <-errs:
-			wantErr(t, "WithErrors", err, unix.ENOBUFS)
-		default:
-			t.Error("nobody was told of the lost bytes")
-		}
-	})
+	for _, heard := range []bool{false, true} {
+		eachBackend(t, func(t *testing.T, name string) {
+			errs := make(chan error, 10)
+			run(t, name, func(task Task) {
+				c, _ := peered(t, task, ListenConfig{}, "127.0.0.1:0")
+				spy := spyOn(task.Loop())
+				spy.counts(func() { spy.sendErr = unix.ENOBUFS })
+				_, err := c.Write([]byte("lost"))
+				must(t, "Write", err)
+				s := c.Shared()
+				when(t, task, "the loop has seen the error", func() bool {
+					h := s.handover.Load()
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					return h.writeErr != nil
+				})
+				if heard {
+					_, err = s.Write([]byte("more"))
+					wantOpError(t, "Write", err, "write", unix.ENOBUFS)
+				}
+				must(t, "Close", s.Close())
+			}, WithErrors(func(err error) { errs <- err }))
+			select {
+			case err := <-errs:
+				if heard {
+					t.Error("it is told twice:", err)
+				}
+				wantErr(t, "WithErrors", err, unix.ENOBUFS)
+			default:
+				if !heard {
+					t.Error("nobody was told of the lost bytes")
+				}
+			}
+		})
+	}
 }
 
 // Lent bytes that a task is sending stay lent until they are sent, though another task closes the connection, shares it or
