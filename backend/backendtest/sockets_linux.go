@@ -59,7 +59,9 @@ func descriptors() map[int]string {
 	open := make(map[int]string, len(names))
 	for _, name := range names {
 		if fd, err := strconv.Atoi(name); err == nil && fd != int(dir.Fd()) {
-			open[fd], _ = os.Readlink("/proc/self/fd/" + name)
+			if what, err := os.Readlink("/proc/self/fd/" + name); err == nil { // else it is closed by now
+				open[fd] = what
+			}
 		}
 	}
 	return open
